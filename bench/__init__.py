@@ -1,0 +1,1 @@
+"""Measure a model file on a runtime; needs numpy and that runtime only."""

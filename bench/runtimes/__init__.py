@@ -1,0 +1,1 @@
+"""The runtimes that can load and time a model file."""

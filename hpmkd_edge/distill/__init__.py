@@ -1,0 +1,1 @@
+"""Train the student: rivals, links, methods."""

@@ -1,0 +1,1 @@
+"""Losses that carry a teacher's knowledge."""

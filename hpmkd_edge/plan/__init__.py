@@ -1,0 +1,1 @@
+"""What to train: traits, settings, chain of sizes."""

@@ -1,0 +1,1 @@
+"""A record for people and machines: one module a format."""

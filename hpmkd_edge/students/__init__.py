@@ -1,0 +1,1 @@
+"""Student families, each a ladder of sizes."""

@@ -1,0 +1,1 @@
+"""What is to be learned: rows, labels and their split."""

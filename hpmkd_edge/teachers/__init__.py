@@ -1,0 +1,1 @@
+"""Models to learn from: one module a kind, all read into logits."""

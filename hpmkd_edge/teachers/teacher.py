@@ -1,0 +1,75 @@
+"""What every teacher offers to the line."""
+
+# Shape suffixes: N = rows, K = classes.
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpmkd_edge.tasks.task import Rows
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TorchGraph:
+    """A teacher as a torch module that can be exported and timed.
+
+    Attributes:
+        module: in eval mode, takes *example* and gives logits [N, K].
+        example: one preprocessed batch of one row.
+    """
+
+    module: torch.nn.Module
+    example: torch.Tensor
+
+
+class Teacher(Protocol):
+    """A trained model that answers with logits for the rows of a task."""
+
+    @property
+    def name(self) -> str:
+        """What the user called it, for reports."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """The kind of file: "torch", "exported program", "onnx", "scikit-learn", "logits"."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """sha256 over everything that its answers depend on (weights, code, preprocessing), hex."""
+        ...
+
+    @property
+    def parameters(self) -> int | None:
+        """Trained numbers, or None where the kind has no such count."""
+        ...
+
+    @property
+    def model_bytes(self) -> int | None:
+        """Size of its file or weights in bytes, or None for a file of logits."""
+        ...
+
+    @property
+    def preprocessing(self) -> str:
+        """One phrase for the report: how raw rows become its inputs."""
+        ...
+
+    def logits(self, rows: Rows) -> NDArray[np.float32]:
+        """Answer *rows*: float32 [N, K], K in the order of the task's classes.
+
+        A model that gives probabilities answers with their logarithms (clipped at 1e-7).
+        """
+        ...
+
+    def graph(self) -> TorchGraph | Path | None:
+        """What can be timed beside the student: a torch graph, an ONNX file, or None."""
+        ...

@@ -1,0 +1,1 @@
+"""Compiled loops over arrays; they import nothing of ours."""

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Final, Literal
 
+import numpy as np
+
+from hpmkd_edge.bench.order_statistic import rank_above, rank_below
+from hpmkd_edge.bench.strict_json import decode, parse
+from hpmkd_edge.errors import BadOutput, BadReport
+
 SCHEMA: Final = "hpmkd-edge/profile/1"
+
+NOISY_CPU: Final = 0.10
+NOISY_GPU: Final = 0.025
+HOST_BOUND: Final = 0.8
+BUSY_PER_CORE: Final = 0.75
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +51,11 @@ class Profile:
 
     Times are in the unit of their name. `samples_ns` are the timed runs of the model;
     `reference_ns` those of the fixed reference model, interleaved with them in the same process.
-    `peak_memory_mb` is the process's high-water mark above its own baseline after imports.
+    `peak_memory_mb` is the process's high-water mark above its own baseline after imports, plus what
+    the runtime allocated on a device; None where the kernel does not let the mark be reset.
     `engine_build_s` and `placement_share` are None where the runtime has no such thing or it was not taken.
+    `warmup_settled` says whether the medians of two blocks came near each other within the limit.
+    `enqueue_share` is the host's time to hand over the work relative to the device's to do it; None on a CPU.
     """
 
     schema: Literal["hpmkd-edge/profile/1"] = SCHEMA
@@ -55,7 +73,9 @@ class Profile:
     load_ms: float
     first_run_ms: float
     warmup_ms: float
+    warmup_settled: bool = True
     engine_build_s: float | None
+    enqueue_share: float | None = None
     samples_ns: tuple[int, ...]
     reference_ns: tuple[int, ...]
     peak_memory_mb: float | None
@@ -63,3 +83,163 @@ class Profile:
     host: Host
     tool_version: str
     taken_at: str
+
+    def percentile_ms(self, p: float) -> float | None:
+        """Return the p-th percentile, or None where so few runs do not support an upper bound of it."""
+        return _percentile_ms(self.samples_ns, p)
+
+    def percentile_bound_ms(self, p: float) -> float | None:
+        """Return the upper bound of the p-th percentile at 99 % confidence, or None if n is too small.
+
+        Source: the early-stopping order statistic of MLPerf Inference; see `order_statistic`.
+        """
+        return _ranked_ms(self.samples_ns, rank_above(len(self.samples_ns), p))
+
+    def percentile_lower_bound_ms(self, p: float) -> float | None:
+        """Return the lower bound of the p-th percentile at 99 % confidence, or None if n is too small."""
+        return _ranked_ms(self.samples_ns, rank_below(len(self.samples_ns), p))
+
+    @property
+    def p50_ms(self) -> float | None:
+        """The median; None below 11 runs."""
+        return self.percentile_ms(50)
+
+    @property
+    def p90_ms(self) -> float | None:
+        """The 90th percentile; None below 64 runs."""
+        return self.percentile_ms(90)
+
+    @property
+    def p95_ms(self) -> float | None:
+        """The 95th percentile; None below 130 runs."""
+        return self.percentile_ms(95)
+
+    @property
+    def p99_ms(self) -> float | None:
+        """The 99th percentile; None below 662 runs."""
+        return self.percentile_ms(99)
+
+    @property
+    def mean_ms(self) -> float | None:
+        """The mean; None without a run."""
+        return float(np.mean(self.samples_ns)) / 1e6 if self.samples_ns else None
+
+    @property
+    def min_ms(self) -> float | None:
+        """The shortest run; None without one."""
+        return min(self.samples_ns) / 1e6 if self.samples_ns else None
+
+    @property
+    def cv(self) -> float | None:
+        """The coefficient of variation, standard deviation over mean; None below two runs."""
+        if len(self.samples_ns) < 2:
+            return None
+        return float(np.std(self.samples_ns, ddof=1) / np.mean(self.samples_ns))
+
+    @property
+    def relative(self) -> float | None:
+        """The median over the reference model's: what can be compared between runs on a shared machine."""
+        reference_ms = _percentile_ms(self.reference_ns, 50)
+        if self.p50_ms is None or reference_ms is None:
+            return None
+        return self.p50_ms / reference_ms
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Return why the latencies are not valid for a gate, a sentence each; empty if they are."""
+        checks: tuple[Callable[[Profile], str | None], ...] = (
+            _too_few,
+            _noisy,
+            _unsettled,
+            _busy,
+            _misplaced,
+            _host_bound,
+        )
+        return tuple(reason for reason in (check(self) for check in checks) if reason)
+
+
+def _percentile_ms(samples_ns: tuple[int, ...], p: float) -> float | None:
+    if rank_above(len(samples_ns), p) is None:
+        return None
+    return float(np.percentile(samples_ns, p)) / 1e6
+
+
+def _ranked_ms(samples_ns: tuple[int, ...], rank: int | None) -> float | None:
+    if rank is None:
+        return None
+    return float(np.partition(np.asarray(samples_ns), rank)[rank]) / 1e6
+
+
+def write_profile(profile: Profile, path: Path) -> None:
+    """Write *profile* to *path* as JSON; a reader sees the whole file or none.
+
+    Raises:
+        BadOutput: the file cannot be written.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        draft.write_text(json.dumps(asdict(profile), allow_nan=False) + "\n", encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise BadOutput(f"the profile {path} cannot be written: {error.strerror}.") from error
+
+
+def read_profile(path: Path) -> Profile:
+    """Read back what `write_profile` wrote.
+
+    Raises:
+        BadReport: there is no such file, it is not JSON, or a key is missing, unknown or of a wrong type.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadReport(f"the profile {path} cannot be read: {error}.") from error
+    try:
+        return decode(Profile, parse(text), "the profile")
+    except ValueError as error:
+        raise BadReport(f"{path} is not a profile: {error}.") from error
+
+
+def _too_few(profile: Profile) -> str | None:
+    if profile.percentile_bound_ms(90) is not None:
+        return None
+    return f"{len(profile.samples_ns)} runs were timed; a bound of the p90 needs 64."
+
+
+def _noisy(profile: Profile) -> str | None:
+    most = NOISY_GPU if profile.runtime == "tensorrt" else NOISY_CPU
+    if profile.cv is None or profile.cv <= most:
+        return None
+    return f"the runs vary by {profile.cv:.1%} (standard deviation over mean); at most {most:.1%} is needed."
+
+
+def _unsettled(profile: Profile) -> str | None:
+    if profile.warmup_settled:
+        return None
+    return f"the warm-up did not settle within {profile.warmup_ms / 1000:.1f} s."
+
+
+def _busy(profile: Profile) -> str | None:
+    most = BUSY_PER_CORE * profile.host.cores
+    if profile.host.load_average <= most:
+        return None
+    return (
+        f"the load average was {profile.host.load_average:.2f} at the start; "
+        f"at most {most:.2f} is needed on {profile.host.cores} cores."
+    )
+
+
+def _misplaced(profile: Profile) -> str | None:
+    if profile.placement_share is None or profile.placement_share == 1:
+        return None
+    return f"{1 - profile.placement_share:.1%} of the model ran off the intended provider."
+
+
+def _host_bound(profile: Profile) -> str | None:
+    if profile.enqueue_share is None or profile.enqueue_share <= HOST_BOUND:
+        return None
+    return (
+        f"handing over the work takes {profile.enqueue_share:.0%} of the device's own time; "
+        f"at most {HOST_BOUND:.0%} is needed to time the device."
+    )

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal
+import hashlib
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, ClassVar, Final, Literal
 
-from hpmkd_edge.bench.profile import Host
+from hpmkd_edge import __version__
+from hpmkd_edge.bench.profile import Host, Profile
+from hpmkd_edge.errors import BadOutput
+from hpmkd_edge.json_file import read_json, write_json
+from hpmkd_edge.targets import Target
 from hpmkd_edge.verdict import Verdict
 
 SCHEMA: Final = "hpmkd-edge/report/1"
+MANIFEST_SCHEMA: Final = "hpmkd-edge/manifest/1"
+MANIFEST: Final = "manifest.json"
+LIBRARIES: Final = ("torch", "onnx", "onnxruntime", "numpy")  # whose versions a manifest names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,11 +138,22 @@ class Report:
     """A finished run for one target.
 
     Attributes:
+        judged_against: the target with its device and budgets, as they were in this run.
         classes: in the order of the file's outputs.
+        student_sha256: of the exported file.
+        profile: the student's own measurement, on `host`.
+        retention: the student's test accuracy over the best teacher's.
         settings: name and value of each training setting, as text.
         board_command: what to run on the board to settle what is unknown, or None.
         notes: sentences that a reader must know (teacher trained on the spot, …).
     """
+
+    # pydantic reads this off a standard dataclass, and carries it into those inside.
+    __pydantic_config__: ClassVar[dict[str, object]] = {
+        "extra": "forbid",
+        "strict": True,
+        "allow_inf_nan": False,
+    }
 
     schema: Literal["hpmkd-edge/report/1"] = SCHEMA
     tool_version: str
@@ -140,6 +163,7 @@ class Report:
     command: str
     seed: int
     target: str
+    judged_against: Target
     classes: tuple[str, ...]
     data: DataRecord
     teachers: tuple[TeacherRecord, ...]
@@ -147,8 +171,175 @@ class Report:
     probes: tuple[ProbeRecord, ...]
     rounds: tuple[RoundRecord, ...]
     student: StudentRecord
+    student_sha256: str
+    profile: Profile
     retention: float
     verdict: Verdict
     host: Host
     board_command: str | None
     notes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.teachers:
+            raise ValueError("teachers is empty; at least one is needed")
+
+    @property
+    def best_teacher(self) -> TeacherRecord:
+        """The teacher that the student is compared with: best on validation rows, the first of equals."""
+        return max(self.teachers, key=lambda teacher: teacher.validation_accuracy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """Something that a run read."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactRecord:
+    """A file that a run wrote; *file* is relative to the folder, with slashes."""
+
+    file: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """A library's version, or None where it is not installed."""
+
+    name: str
+    version: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """Where a folder's files came from, and how to tell that they are still the same."""
+
+    # pydantic reads this off a standard dataclass, and carries it into those inside.
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "strict": True}
+
+    schema: Literal["hpmkd-edge/manifest/1"] = MANIFEST_SCHEMA
+    run_id: str
+    command: str
+    seed: int
+    created_at: str
+    tool_version: str
+    versions: tuple[Version, ...]
+    inputs: tuple[Input, ...]
+    artifacts: tuple[ArtifactRecord, ...]
+
+
+def write_report(report: Report, path: Path) -> None:
+    """Write *report* to *path* as JSON, fields in their order; a reader sees the whole file or none.
+
+    Raises:
+        BadOutput: the file cannot be written, or a number is not finite.
+    """
+    write_json(asdict(report), path)
+
+
+def read_report(path: Path) -> Report:
+    """Read back what `write_report` wrote.
+
+    Raises:
+        BadReport: there is no such file, it is of another version, or a key or value in it is wrong.
+    """
+    report: Report = read_json(Report, SCHEMA, path)
+    return report
+
+
+def report_schema() -> dict[str, Any]:
+    """Return the JSON schema of a report."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Report).json_schema()
+
+
+def write_manifest(
+    folder: Path,
+    *,
+    run_id: str,
+    command: str,
+    seed: int,
+    created_at: str,
+    inputs: Sequence[tuple[str, str]],
+) -> Manifest:
+    """Hash every file below *folder*, write manifest.json there, and return what it says.
+
+    Args:
+        inputs: name and sha256 of each thing that the run read.
+
+    Raises:
+        BadOutput: a file cannot be read, or the manifest cannot be written.
+    """
+    manifest = Manifest(
+        run_id=run_id,
+        command=command,
+        seed=seed,
+        created_at=created_at,
+        tool_version=__version__,
+        versions=(
+            Version(name="python", version=platform.python_version()),
+            *(Version(name=name, version=_installed(name)) for name in LIBRARIES),
+        ),
+        inputs=tuple(Input(name=name, sha256=sha256) for name, sha256 in inputs),
+        artifacts=tuple(
+            _describe(path, folder)
+            for path in sorted(folder.rglob("*"))
+            if path.is_file() and path != folder / MANIFEST
+        ),
+    )
+    write_json(asdict(manifest), folder / MANIFEST)
+    return manifest
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read the manifest of *folder*.
+
+    Raises:
+        BadReport: there is none, or it cannot be read as one.
+    """
+    manifest: Manifest = read_json(Manifest, MANIFEST_SCHEMA, folder / MANIFEST)
+    return manifest
+
+
+def check_manifest(folder: Path) -> tuple[str, ...]:
+    """Hash the files of *folder* again, and return a sentence for each that is missing or has changed.
+
+    Raises:
+        BadReport: there is no manifest, or it cannot be read as one.
+        BadOutput: a file cannot be read.
+    """
+    complaints = []
+    for artifact in read_manifest(folder).artifacts:
+        path = folder / artifact.file
+        if not path.is_file():
+            complaints.append(f"{artifact.file} is missing.")
+        elif (found := _describe(path, folder)) != artifact:
+            complaints.append(
+                f"{artifact.file} has changed: {found.bytes:,} bytes with sha256 {found.sha256[:12]}… "
+                f"were found; {artifact.bytes:,} bytes with {artifact.sha256[:12]}… were written."
+            )
+    return tuple(complaints)
+
+
+def _describe(path: Path, folder: Path) -> ArtifactRecord:
+    digest, size = hashlib.sha256(), 0
+    try:
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+                size += len(block)
+    except OSError as error:
+        raise BadOutput(f"{path} cannot be read: {error.strerror}.") from error
+    return ArtifactRecord(file=path.relative_to(folder).as_posix(), sha256=digest.hexdigest(), bytes=size)
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

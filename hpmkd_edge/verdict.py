@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Final
+
+from hpmkd_edge.bench.profile import Profile
+from hpmkd_edge.targets import AccuracyLimit, Target
+
+# Budgets that ask for at least their limit; all others ask for at most.
+AT_LEAST: Final = frozenset({"accuracy", "placement"})
+
+# Accuracies are ratios of counts: 0.92 − 0.02 must not miss 0.90 by a rounding.
+TOLERANCE: Final = 1e-9
 
 
 class Provenance(str, Enum):
@@ -31,18 +42,19 @@ class Judgement:
     Attributes:
         budget: as in targets.yaml: "latency_ms.p90", "model_size_mb", "accuracy", …
         value: the number that was judged (the upper bound for a latency), or None if unknown.
-        limit: the fail level, or for accuracy the least that is allowed; same unit as value.
+        limit: the fail level, or for accuracy and placement the least that is allowed; same unit
+            as value. None where the budget only warns, or hangs on an unknown accuracy.
         warn: the warn level, or None.
         unit: "ms", "MB", "s", "share" (0 to 1) or "".
         here: what this host measured where the value on the target is unknown, else None.
-        reason: a sentence, e.g. "unknown on jetson, 0.21 ms p90 on this host".
+        reason: a phrase, e.g. "unknown on jetson, 0.21 ms p90 on this host".
     """
 
     budget: str
     outcome: Outcome
     provenance: Provenance
     value: float | None
-    limit: float
+    limit: float | None
     warn: float | None
     unit: str
     here: float | None
@@ -69,3 +81,225 @@ class Verdict:
     def exit_code(self) -> int:
         """0 met or warned, 1 broken, 5 inconclusive."""
         return {Outcome.BROKEN: 1, Outcome.INCONCLUSIVE: 5}.get(self.outcome, 0)
+
+
+def judge(
+    target: Target,
+    *,
+    profile: Profile | None,
+    model_bytes: int | None,
+    accuracy: float | None,
+    teacher_accuracy: float | None,
+) -> Verdict:
+    """Judge a model against every budget of *target*. Limits are inclusive; NaN never meets one.
+
+    Args:
+        profile: of the model file, taken on the target or elsewhere; None if not taken.
+        model_bytes: of the exported file; its size, as its accuracy, is the same everywhere.
+        accuracy, teacher_accuracy: shares on the same rows, of the exported file and the best teacher.
+    """
+    judgements = judge_cost(target, profile=profile, model_bytes=model_bytes).judgements
+    if target.budgets.accuracy is not None:
+        judgements += (_judge_accuracy(target.budgets.accuracy, accuracy, teacher_accuracy),)
+    return Verdict(target=target.name, judgements=judgements)
+
+
+def judge_cost(target: Target, *, profile: Profile | None, model_bytes: int | None) -> Verdict:
+    """Judge every budget but accuracy, as for a probe that was never trained.
+
+    A latency is judged by its upper bound at 99 % confidence. Where the profile is flagged (noisy runs,
+    busy host), it counts only if its whole interval lies on one side of the limit.
+    """
+    budgets = target.budgets
+    judgements = []
+    for latency in budgets.latency_ms:
+        p = float(latency.percentile[1:])
+        asked = _Budget(
+            name=f"latency_ms.{latency.percentile}",
+            unit="ms",
+            noun=f" ms {latency.percentile}",
+            limit=latency.limit.fail,
+            warn=latency.limit.warn,
+        )
+        judgements.append(
+            _judge_profiled(
+                asked,
+                target,
+                profile,
+                value=profile.percentile_bound_ms(p) if profile else None,
+                best=profile.percentile_lower_bound_ms(p) if profile and profile.flags else None,
+                flags=profile.flags if profile else (),
+            )
+        )
+    if (limit := budgets.peak_memory_mb) is not None:
+        asked = _Budget(name="peak_memory_mb", unit="MB", noun=" MB", limit=limit.fail, warn=limit.warn)
+        memory = profile.peak_memory_mb if profile else None
+        judgements.append(_judge_profiled(asked, target, profile, value=memory))
+    if (limit := budgets.model_size_mb) is not None:
+        asked = _Budget(name="model_size_mb", unit="MB", noun=" MB", limit=limit.fail, warn=limit.warn)
+        size = None if model_bytes is None else model_bytes / 1e6
+        judgements.append(_judge_measured(asked, size))
+    if (placement := budgets.placement) is not None:
+        asked = _Budget(
+            name="placement",
+            unit="share",
+            noun=" of the multiply-adds",
+            limit=placement.min_macs_share,
+            warn=placement.warn_macs_share,
+        )
+        share = profile.placement_share if profile else None
+        judgements.append(_judge_profiled(asked, target, profile, value=share))
+    if (limit := budgets.engine_build_s) is not None:
+        asked = _Budget(name="engine_build_s", unit="s", noun=" s", limit=limit.fail, warn=limit.warn)
+        build = profile.engine_build_s if profile else None
+        judgements.append(_judge_profiled(asked, target, profile, value=build))
+    return Verdict(target=target.name, judgements=tuple(judgements))
+
+
+def provenance_of(profile: Profile, target: Target) -> Provenance:
+    """Return what *profile* is worth on *target*.
+
+    Measured: of the target's device, runtime, threads and power mode (any mode, if it sets none).
+    Transferred: of that device and runtime, in another power mode or with other threads. Else unknown.
+    """
+    host = profile.host
+    if profile.runtime != target.runtime or not target.device.recognizes(host.model, host.memory_mb):
+        return Provenance.UNKNOWN
+    if target.power_mode not in (None, host.power_mode) or profile.threads != target.threads:
+        return Provenance.TRANSFERRED
+    return Provenance.MEASURED
+
+
+def recheck(verdict: Verdict) -> Verdict:
+    """Judge a recorded verdict again by its own numbers.
+
+    A budget that is said to be met stays so only if its value was measured and keeps its limit.
+    """
+    return replace(verdict, judgements=tuple(map(_recheck, verdict.judgements)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Budget:
+    """A budget that asks for an answer; *noun* follows a number in a sentence."""
+
+    name: str
+    unit: str
+    noun: str
+    limit: float | None
+    warn: float | None
+
+    def answer(
+        self,
+        outcome: Outcome,
+        reason: str,
+        *,
+        value: float | None = None,
+        here: float | None = None,
+        provenance: Provenance = Provenance.MEASURED,
+    ) -> Judgement:
+        return Judgement(
+            budget=self.name,
+            outcome=outcome,
+            provenance=provenance,
+            value=value,
+            limit=self.limit,
+            warn=self.warn,
+            unit=self.unit,
+            here=here,
+            reason=reason,
+        )
+
+
+def _judge_profiled(
+    asked: _Budget,
+    target: Target,
+    profile: Profile | None,
+    *,
+    value: float | None,
+    best: float | None = None,
+    flags: tuple[str, ...] = (),
+) -> Judgement:
+    """Judge a number of a profile, which may come from another machine than the target."""
+    if profile is None:
+        return asked.answer(Outcome.INCONCLUSIVE, "not measured", provenance=Provenance.UNKNOWN)
+    provenance = provenance_of(profile, target)
+    if provenance is Provenance.MEASURED:
+        return _judge_measured(asked, value, best=best, flags=flags)
+    value = _finite(value)
+    seen = "not measured" if value is None else f"{value:.4g}{asked.noun}"
+    if provenance is Provenance.TRANSFERRED:
+        mode = profile.host.power_mode or "an unknown power mode"
+        reason = f"unknown on {target.name}, {seen} on its module in {mode} with {profile.threads} threads"
+    else:
+        reason = f"unknown on {target.name}, {seen} on this host"
+    return asked.answer(Outcome.INCONCLUSIVE, reason, here=value, provenance=provenance)
+
+
+def _judge_measured(
+    asked: _Budget, value: float | None, *, best: float | None = None, flags: tuple[str, ...] = ()
+) -> Judgement:
+    """Judge *value*; with *flags*, the number may lie anywhere from *best* to *value*."""
+    value = _finite(value)
+    if value is None:
+        reason = " ".join(("not measured:", *flags)) if flags else "not measured"
+        return asked.answer(Outcome.INCONCLUSIVE, reason, provenance=Provenance.UNKNOWN)
+    outcome = _compare(asked.name, value, asked.limit, asked.warn)
+    reason = _reason(asked, outcome, value)
+    best = _finite(best)
+    if (
+        outcome is Outcome.BROKEN
+        and flags
+        and (best is None or _compare(asked.name, best, asked.limit, None) is not Outcome.BROKEN)
+    ):
+        outcome = Outcome.INCONCLUSIVE
+        low = "?" if best is None else f"{best:.4g}"
+        reason = f"between {low} and {value:.4g}{asked.noun}: {' '.join(flags)}"
+    return asked.answer(outcome, reason, value=value)
+
+
+def _judge_accuracy(limit: AccuracyLimit, accuracy: float | None, teacher: float | None) -> Judgement:
+    accuracy, teacher = _finite(accuracy), _finite(teacher)
+    floors = [] if limit.min is None else [limit.min]
+    if limit.max_drop is not None and teacher is not None:
+        floors.append(teacher - limit.max_drop)
+    asked = _Budget(name="accuracy", unit="share", noun="", limit=max(floors, default=None), warn=None)
+    judged = _judge_measured(asked, accuracy)
+    if limit.max_drop is not None and teacher is None and judged.outcome is Outcome.MET:
+        reason = f"no teacher's accuracy is known; a drop of at most {limit.max_drop:g} is needed"
+        return replace(judged, outcome=Outcome.INCONCLUSIVE, reason=reason)
+    return judged
+
+
+def _recheck(judgement: Judgement) -> Judgement:
+    if judgement.outcome not in (Outcome.MET, Outcome.WARNED):
+        return judgement
+    if judgement.value is None or judgement.provenance is not Provenance.MEASURED:
+        reason = f"recorded as {judgement.outcome.value}, but its value was not measured"
+        return replace(judgement, outcome=Outcome.INCONCLUSIVE, reason=reason)
+    outcome = _compare(judgement.budget, judgement.value, judgement.limit, judgement.warn)
+    if outcome is judgement.outcome:
+        return judgement
+    reason = f"recorded as {judgement.outcome.value}, but its numbers say {outcome.value}"
+    return replace(judgement, outcome=outcome, reason=reason)
+
+
+def _compare(budget: str, value: float, limit: float | None, warn: float | None) -> Outcome:
+    sign = -1 if budget in AT_LEAST else 1
+    slack = TOLERANCE if budget == "accuracy" else 0.0
+    if limit is not None and sign * value > sign * limit + slack:
+        return Outcome.BROKEN
+    return Outcome.WARNED if warn is not None and sign * value > sign * warn + slack else Outcome.MET
+
+
+def _reason(asked: _Budget, outcome: Outcome, value: float) -> str:
+    beyond, within = ("below", "at least") if asked.name in AT_LEAST else ("above", "at most")
+    level = asked.limit if outcome is Outcome.BROKEN or asked.warn is None else asked.warn
+    relation = within if outcome is Outcome.MET else beyond
+    suffix = ", the warn level" if outcome is Outcome.WARNED else ""
+    found = f"{value:.4g}{asked.noun}"
+    return found if level is None else f"{found} is {relation} {level:.4g}{suffix}"
+
+
+def _finite(number: float | None) -> float | None:
+    """Return *number*, or None for NaN and infinities, which no comparison can meet."""
+    return number if number is not None and math.isfinite(number) else None

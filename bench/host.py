@@ -1,0 +1,73 @@
+"""Which machine this is, and how busy: read from /proc and /sys, so that it works on a bare board."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from hpmkd_edge.bench.profile import Host
+from hpmkd_edge.errors import RuntimeUnavailable
+
+
+def describe_host() -> Host:
+    """Return what identifies this machine and its state at this moment.
+
+    Raises:
+        RuntimeUnavailable: the system is not Linux.
+    """
+    if platform.system() != "Linux":
+        raise RuntimeUnavailable(f"this system is {platform.system()}; measuring needs Linux's /proc.")
+    return Host(
+        name=platform.node(),
+        model=_model(),
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        python=platform.python_version(),
+        cores=os.cpu_count() or 1,
+        memory_mb=_memory_mb(Path("/proc/meminfo").read_text(encoding="ascii")),
+        load_average=os.getloadavg()[0],
+        governor=_content("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        power_mode=_power_mode(),
+    )
+
+
+def _model() -> str:
+    board = _content("/proc/device-tree/model")
+    return board or _cpu_model(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"))
+
+
+def _cpu_model(cpuinfo: str) -> str:
+    found = re.search(r"^(?:model name|Model|Hardware)\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+    return found.group(1).strip() if found else platform.machine()
+
+
+def _memory_mb(meminfo: str) -> float:
+    found = re.search(r"^MemTotal:\s*(\d+) kB", meminfo, re.MULTILINE)
+    if not found:
+        raise RuntimeUnavailable("/proc/meminfo has no MemTotal; measuring needs to know the memory.")
+    return int(found.group(1)) * 1024 / 1e6
+
+
+def _power_mode() -> str | None:
+    command = shutil.which("nvpmodel")
+    if command is None:
+        return None
+    answer = subprocess.run(  # noqa: S603  a fixed command, found on the PATH
+        [command, "-q"], capture_output=True, text=True, check=False, timeout=10
+    )
+    return _nvpmodel_mode(answer.stdout)
+
+
+def _nvpmodel_mode(answer: str) -> str:
+    """Return the mode's name from `nvpmodel -q`; "unknown" where it is there but would not say."""
+    found = re.search(r"^NV Power Mode:\s*(\S+)", answer, re.MULTILINE)
+    return found.group(1) if found else "unknown"
+
+
+def _content(path: str) -> str | None:
+    """Return the text of *path*, or None where this kernel has no such file; a device tree ends in NUL."""
+    file = Path(path)
+    return file.read_text(encoding="utf-8").strip("\0\n ") if file.exists() else None

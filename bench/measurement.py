@@ -1,0 +1,187 @@
+"""Measure model files, in fresh processes that hold nothing but the runtime and the models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from hashlib import sha256
+from pathlib import Path
+from statistics import fmean, median
+from typing import Final
+
+from hpmkd_edge import __version__
+from hpmkd_edge.bench.host import describe_host
+from hpmkd_edge.bench.job import Job
+from hpmkd_edge.bench.process import Visit, visit
+from hpmkd_edge.bench.profile import Host, Profile
+from hpmkd_edge.bench.protocol import Sampling
+from hpmkd_edge.bench.runtimes.choose import choose_runtime
+from hpmkd_edge.bench.runtimes.runtime import Feeds, check_file
+from hpmkd_edge.errors import BadConfiguration
+
+# An engine may take ten minutes to build, and MLPerf's sampling takes ten more.
+TIMEOUT_S: Final = 1800.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """What all processes of one measurement share."""
+
+    runtime: str
+    threads: int
+    sampling: Sampling
+    timeout_s: float
+
+    def visit(self, models: Sequence[_Model], *, timed: bool) -> Visit:
+        """Send *models* into one fresh process."""
+        job = Job(
+            runtime=self.runtime,
+            threads=self.threads,
+            models=tuple(model.path.resolve() for model in models),
+            names=tuple(tuple(model.feeds) for model in models),
+            sampling=self.sampling if timed else None,
+        )
+        return visit(job, tuple(model.feeds for model in models), self.timeout_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Model:
+    """A file to measure, and on what."""
+
+    path: Path
+    feeds: Feeds
+    precision: str
+
+
+def measure(
+    path: Path,
+    *,
+    runtime: str,
+    feeds: Feeds,
+    sampling: Sampling,
+    threads: int = 1,
+    precision: str = "fp32",
+    timeout_s: float = TIMEOUT_S,
+) -> Profile:
+    """Measure one model file: latency beside the reference model, memory, load, first run, warm-up.
+
+    Args:
+        path: of the model file.
+        runtime: a key of `RUNTIMES`.
+        feeds: one batch, usually of one row, by input name; strings as objects.
+        sampling: how long, and in how many processes.
+        threads: within an operator, on a CPU.
+        precision: what the record calls the file's.
+        timeout_s: for each process.
+
+    Raises:
+        BadConfiguration: there is no such runtime or file, or fewer threads than one.
+        RuntimeUnavailable: the runtime cannot run here.
+        MeasurementFailed: the file cannot be loaded or run, or a process crashed or took too long.
+    """
+    plan = _Plan(runtime=runtime, threads=threads, sampling=sampling, timeout_s=timeout_s)
+    (profile,) = _measure(plan, [_Model(path=path, feeds=feeds, precision=precision)])
+    return profile
+
+
+def compare(
+    paths: Sequence[Path],
+    *,
+    feeds: Sequence[Feeds],
+    runtime: str,
+    sampling: Sampling,
+    threads: int = 1,
+    precisions: Sequence[str] | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> tuple[Profile, ...]:
+    """Measure several model files, run by run in turn in one process, so that their ratios hold.
+
+    The memory of each is taken in a process of its own. Otherwise as `measure`.
+
+    Args:
+        paths: of the model files.
+        feeds: one batch for each.
+        runtime: a key of `RUNTIMES`.
+        sampling: how long, and in how many processes.
+        threads: within an operator, on a CPU.
+        precisions: one for each; None where all are fp32.
+        timeout_s: for each process.
+
+    Returns:
+        A profile for each, in order.
+
+    Raises:
+        BadConfiguration, RuntimeUnavailable, MeasurementFailed: as `measure`.
+    """
+    plan = _Plan(runtime=runtime, threads=threads, sampling=sampling, timeout_s=timeout_s)
+    models = [
+        _Model(path=path, feeds=one, precision=precision)
+        for path, one, precision in zip(paths, feeds, precisions or ["fp32"] * len(paths), strict=True)
+    ]
+    return _measure(plan, models)
+
+
+def _measure(plan: _Plan, models: Sequence[_Model]) -> tuple[Profile, ...]:
+    choose_runtime(plan.runtime)
+    if plan.threads < 1:
+        raise BadConfiguration(f"{plan.threads} threads were asked for; at least 1 is needed.")
+    for model in models:
+        check_file(model.path)
+    host = describe_host()
+    visits = [plan.visit(models, timed=True) for _ in range(plan.sampling.processes)]
+    profiles = []
+    for i, model in enumerate(models):
+        # A process that held only this model has taken its memory already.
+        alone = visits if len(models) == 1 else [plan.visit([model], timed=False)]
+        profiles.append(_pooled(plan, model, i, visits, _peak_memory_mb(alone), host))
+    return tuple(profiles)
+
+
+def _peak_memory_mb(visits: Sequence[Visit]) -> float | None:
+    peaks = [one.seen[0].peak_memory_mb for one in visits]
+    known = [peak for peak in peaks if peak is not None]
+    return max(known) if len(known) == len(peaks) else None
+
+
+def _pooled(
+    plan: _Plan, model: _Model, i: int, visits: Sequence[Visit], peak_memory_mb: float | None, host: Host
+) -> Profile:
+    """Join what all processes saw of the i-th model: their samples in a row, the median of their times."""
+    seen = [one.seen[i] for one in visits]
+    content = model.path.read_bytes()
+    builds = [one.engine_build_s for one in seen if one.engine_build_s is not None]
+    shares = [one.enqueue_share for one in seen if one.enqueue_share is not None]
+    return Profile(
+        model=model.path.name,
+        model_sha256=sha256(content).hexdigest(),
+        model_bytes=len(content),
+        runtime=plan.runtime,
+        runtime_version=seen[0].runtime_version,
+        providers=seen[0].providers,
+        precision=model.precision,
+        batch=_batch(model.feeds),
+        threads=plan.threads,
+        protocol=plan.sampling.name,
+        processes=len(visits),
+        load_ms=median(one.load_ms for one in seen),
+        first_run_ms=median(one.first_run_ms for one in seen),
+        warmup_ms=median(one.warmup_ms for one in seen),
+        warmup_settled=all(one.warmup_settled for one in seen),
+        engine_build_s=median(builds) if builds else None,
+        enqueue_share=fmean(shares) if shares else None,
+        samples_ns=tuple(int(ns) for one in visits for ns in one.samples_ns[i]),
+        reference_ns=tuple(int(ns) for one in visits for ns in one.samples_ns[-1]),
+        peak_memory_mb=peak_memory_mb,
+        # One provider executes the whole graph; there is no share to take.
+        placement_share=None,
+        host=host,
+        tool_version=__version__,
+        taken_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+
+
+def _batch(feeds: Feeds) -> int:
+    """Return the rows of the first input; 1 where a file takes none, or a scalar."""
+    shape = next(iter(feeds.values())).shape if feeds else ()
+    return int(shape[0]) if shape else 1

@@ -1,0 +1,109 @@
+"""How often a shipped file is right: its own answers, from the runtime, on labeled rows."""
+
+# Shape suffixes: N = rows, K = classes.
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpmkd_edge.bench.runtimes.choose import choose_runtime
+from hpmkd_edge.bench.runtimes.runtime import Feeds
+from hpmkd_edge.errors import BadData, MeasurementFailed
+
+LEAST_PROBABILITY: Final = 1e-7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """The answers of a file on labeled rows.
+
+    Attributes:
+        labels: int64 [N].
+        predictions: int64 [N], the class of the greatest probability.
+        loss: mean cross-entropy in nats; probabilities are clipped at 1e-7 from below.
+    """
+
+    labels: NDArray[np.int64]
+    predictions: NDArray[np.int64]
+    loss: float
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """Whether each row is right, [N]."""
+        return np.equal(self.predictions, self.labels)
+
+    @property
+    def accuracy(self) -> float:
+        """The share of rows that are right."""
+        return float(np.mean(self.correct))
+
+
+def answer(
+    path: Path, feeds: Feeds, *, runtime: str = "onnxruntime", batch: int = 256
+) -> NDArray[np.float32]:
+    """Return the file's first output on all rows, [N, K], run in batches on all cores of this process.
+
+    Args:
+        path: of a model file whose first output is a float [rows, K].
+        feeds: arrays of N ≥ 1 rows each, by input name; strings as objects.
+        runtime: a key of `RUNTIMES`.
+        batch: rows a run.
+
+    Raises:
+        BadData: the inputs have no rows, or not the same number.
+        BadConfiguration: there is no such runtime or file.
+        RuntimeUnavailable: the runtime cannot run here.
+        MeasurementFailed: the file cannot be loaded or run, or its first output is something else.
+    """
+    lengths = {name: len(array) for name, array in feeds.items()}
+    rows = next(iter(lengths.values()), 0)
+    if rows == 0 or set(lengths.values()) != {rows}:
+        raise BadData(f"the inputs have {lengths} rows; the same number, at least 1, is needed.")
+    first = _rows(feeds, 0, batch)
+    session = choose_runtime(runtime).load(path, len(os.sched_getaffinity(0)), first)
+    answers = []
+    for start in range(0, rows, batch):
+        part = session.run(_rows(feeds, start, batch))
+        wanted = min(batch, rows - start)
+        if part.dtype.kind != "f" or part.ndim != 2 or len(part) != wanted:
+            raise MeasurementFailed(
+                f"{path.name} answers {wanted} rows with a {part.dtype} of shape {part.shape}; "
+                f"floats of shape ({wanted}, classes) are needed as its first output."
+            )
+        answers.append(part.astype(np.float32, copy=False))
+    return np.concatenate(answers)
+
+
+def score(path: Path, feeds: Feeds, labels: NDArray[np.int64], *, runtime: str = "onnxruntime") -> Score:
+    """Answer all rows and compare with *labels*, [N], each in 0 … K − 1; the output is probabilities.
+
+    Raises:
+        BadData: there are not as many labels as rows, or a label has no class.
+        BadConfiguration, RuntimeUnavailable: as `answer`.
+        MeasurementFailed: as `answer`, or an answer is not a number.
+    """
+    answers_NK = answer(path, feeds, runtime=runtime)
+    if not np.isfinite(answers_NK).all():
+        bad = int(np.count_nonzero(~np.isfinite(answers_NK).all(axis=1)))
+        raise MeasurementFailed(
+            f"{path.name} answers {bad} rows with NaN or infinity; probabilities are needed."
+        )
+    rows, classes = answers_NK.shape
+    if labels.shape != (rows,) or labels.min() < 0 or labels.max() >= classes:
+        raise BadData(f"the labels have shape {labels.shape}; {rows}, each in 0 … {classes - 1}, are needed.")
+    true_N = answers_NK[np.arange(rows), labels].astype(np.float64)
+    return Score(
+        labels=labels,
+        predictions=answers_NK.argmax(1).astype(np.int64),
+        loss=float(-np.log(np.maximum(true_N, LEAST_PROBABILITY)).mean()),
+    )
+
+
+def _rows(feeds: Feeds, start: int, batch: int) -> Feeds:
+    return {name: array[start : start + batch] for name, array in feeds.items()}

@@ -1,0 +1,50 @@
+"""Compare an exported file with the model that it came from."""
+
+# Shape suffixes: N = rows, K = classes.
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpmkd_edge.errors import ParityBroken
+from hpmkd_edge.export.artifact import Parity
+
+LEAST_AGREEMENT: Final = 0.999
+LARGEST_ERROR: Final = {"fp32": 1e-3}
+# Two classes this close are a draw that either side may call.
+DRAW: Final = 1e-4
+
+
+def compare_answers(given_NK: NDArray[np.float32], wanted_NK: NDArray[np.float32]) -> Parity:
+    """Compare probabilities of a file with those of its origin, row by row.
+
+    A row whose two likeliest classes differ by less than 1e-4 agrees when the file picks either.
+    """
+    picked = given_NK.argmax(1)
+    lead = wanted_NK.max(1) - wanted_NK[np.arange(len(picked)), picked]
+    return Parity(
+        rows=len(picked),
+        agreement=float((lead < DRAW).mean()),
+        max_error=float(np.abs(given_NK - wanted_NK).max()),
+    )
+
+
+def check_parity(parity: Parity, precision: str) -> None:
+    """Stop the run if the file does not answer as its origin does.
+
+    Raises:
+        ParityBroken: the classes or the probabilities differ too much; NaN always does.
+    """
+    if not parity.agreement >= LEAST_AGREEMENT:
+        raise ParityBroken(
+            f"the {precision} file keeps the class of {parity.agreement:.2%} of {parity.rows} rows;"
+            f" {LEAST_AGREEMENT:.1%} is needed."
+        )
+    allowed = LARGEST_ERROR[precision]
+    if not parity.max_error <= allowed:
+        raise ParityBroken(
+            f"a probability of the {precision} file is off by {parity.max_error:.2g}; {allowed:g} is allowed."
+        )

@@ -1,0 +1,118 @@
+"""A torch module as an ONNX graph, clean enough to ship."""
+
+# Shape suffixes: N = rows, H = height, W = width, C = channels, F = features, K = classes.
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+import torch
+from torch import Tensor, nn
+
+from hpmkd_edge.errors import ConversionFailed
+from hpmkd_edge.students.inlet import ImageInlet
+
+if TYPE_CHECKING:
+    import onnx
+
+# What TensorRT 10.3 (JetPack 6) and onnxruntime 1.20 both read.
+OPSET: Final = 18
+IR_VERSION: Final = 10
+LARGEST_BATCH: Final = 65_536
+
+
+class FromPixels(nn.Module):
+    """The student behind its inlet: uint8 [N, H, W, C] to probabilities [N, K]."""
+
+    def __init__(self, body: nn.Module, inlet: ImageInlet) -> None:
+        super().__init__()
+        self.body = body
+        # One product and one sum a pixel: (x/255 − m)/d = x·s + o.
+        scale = 1 / (255 * torch.tensor(inlet.deviation, dtype=torch.float64))
+        offset = -torch.tensor(inlet.mean, dtype=torch.float64) / torch.tensor(inlet.deviation, dtype=torch.float64)
+        self.register_buffer("scale", scale.float().view(1, -1, 1, 1))
+        self.register_buffer("offset", offset.float().view(1, -1, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        features_NCHW = images.float().permute(0, 3, 1, 2) * self.scale + self.offset
+        return torch.softmax(self.body(features_NCHW), dim=1)
+
+
+class FromFeatures(nn.Module):
+    """The student of an encoded table: float32 [N, F] to probabilities [N, K]."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, features: Tensor) -> Tensor:
+        return torch.softmax(self.body(features), dim=1)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's progress text and its notes on its own internals off the terminal."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def torch_graph(module: nn.Module, example: Tensor, *, name_in: str, name_out: str) -> onnx.ModelProto:
+    """Export *module* as a graph with one input, one output and a free batch axis.
+
+    Args:
+        module: in eval mode.
+        example: a batch of at least 2 rows: torch.export takes a batch of 1 for a constant.
+
+    Raises:
+        ConversionFailed: the exporter cannot trace the module.
+    """
+    batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                module,
+                (example,),
+                dynamo=True,
+                dynamic_shapes=({0: batch},),
+                input_names=[name_in],
+                output_names=[name_out],
+                opset_version=OPSET,
+                external_data=False,
+                verbose=False,
+            )
+    except Exception as error:  # the exporter raises many kinds, the user's module any
+        raise ConversionFailed(
+            f"torch cannot export the model to ONNX: {str(error).splitlines()[0]}; a module without data-dependent"
+            " control flow is needed."
+        ) from error
+    assert program is not None
+    return cleaned(program.model_proto)
+
+
+def cleaned(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Drop what only a debugger reads: stack traces with local paths, and shapes of inner values."""
+    model.ir_version = IR_VERSION
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:]
+    del model.graph.value_info[:]
+    model.doc_string = ""
+    model.graph.doc_string = ""
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in (*model.graph.input, *model.graph.output, *model.graph.initializer):
+        del value.metadata_props[:]
+        value.doc_string = ""
+    return model

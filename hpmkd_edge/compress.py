@@ -1,0 +1,172 @@
+"""The whole loop: a task, its teachers and a target go in; a student that fits comes out, with the proof.
+
+Example:
+    >>> from pathlib import Path
+    >>> from hpmkd_edge.compress import compress
+    >>> from hpmkd_edge.request import Request
+    >>> (report,) = compress(Request(data="digits", targets=("host",)), output=Path("runs/first"))  # doctest: +SKIP
+    >>> report.verdict.outcome, report.student.test_accuracy  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import replace
+from datetime import datetime, timezone
+from hashlib import sha256
+from pathlib import Path
+
+from hpmkd_edge import __version__
+from hpmkd_edge.bench.runtimes.choose import RUNTIMES
+from hpmkd_edge.bench.scoring import score
+from hpmkd_edge.errors import BadConfiguration
+from hpmkd_edge.interruption import listening
+from hpmkd_edge.plan.chain import Step, first_chain, resize
+from hpmkd_edge.preparation import Preparation, prepare
+from hpmkd_edge.record import Report
+from hpmkd_edge.recording import Facts, Round, record_run
+from hpmkd_edge.request import Request
+from hpmkd_edge.run_folder import RunFolder, find_interrupted, plan_folder
+from hpmkd_edge.targets import Target, find_target, load_targets
+from hpmkd_edge.turns import Bench
+from hpmkd_edge.verdict import Outcome, judge
+
+
+def compress(request: Request, *, output: Path | None = None) -> tuple[Report, ...]:
+    """Distill, export and measure a student for each target of *request*, and write a run folder.
+
+    Args:
+        request: what to learn, from whom, for which targets.
+        output: the run folder; it must not exist. Default: `runs/DATA-TARGET-TIME`.
+
+    Returns:
+        One report a target, also written as `report.json` and `report.md` beside `student.onnx`, `student.pt`,
+        `profile.json` and `manifest.json`; with several targets each has a folder of its own name in *output*.
+
+    Raises:
+        EdgeError: see `hpmkd_edge.errors`. Bad input leaves nothing behind; an interrupted run leaves
+            `OUTPUT.partial`, which `resume` takes up.
+    """
+    request.check()
+    targets = _targets(request)
+    if output is None:
+        moment = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S")
+        output = Path("runs") / f"{Path(request.data).name.split('.')[0]}-{'-'.join(request.targets)}-{moment}"
+    return _run(request, targets, plan_folder(output))
+
+
+def resume(path: Path) -> tuple[Report, ...]:
+    """Take up the interrupted run at *path*: finished trainings and measurements are read back.
+
+    Raises:
+        BadConfiguration: there is no interrupted run.
+    """
+    folder, request = find_interrupted(path)
+    return _run(request, _targets(request), folder)
+
+
+def _targets(request: Request) -> tuple[Target, ...]:
+    known = load_targets(Path(request.targets_file) if request.targets_file else None)
+    targets = tuple(find_target(name, known) for name in request.targets)
+    for target in targets:
+        if "fp32" not in target.precisions:
+            raise BadConfiguration(
+                f"target {target.name} asks for {', '.join(target.precisions)}; add fp32 to its precisions, the one"
+                " that this version exports."
+            )
+    return targets
+
+
+def _run(request: Request, targets: tuple[Target, ...], folder: RunFolder) -> tuple[Report, ...]:
+    began = time.monotonic()
+    started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    reports = []
+    with listening() as interruption:
+        preparation = prepare(request, folder, lambda: interruption.asked)
+        for target in targets:
+            own = target.name if len(targets) > 1 else "."
+            facts = Facts(
+                run_id=_run_id(request, preparation, target),
+                started_at=started_at,
+                began=began,
+                folder=folder.partial / own,
+                final=folder.final / own,
+            )
+            facts.folder.mkdir(exist_ok=True)
+            reports.append(_fit_to(target, preparation, request, facts, folder.state))
+    folder.finish()
+    return tuple(reports)
+
+
+def _run_id(request: Request, preparation: Preparation, target: Target) -> str:
+    """Name a run by all that decides its outcome, so that the same run ships the same bytes."""
+    asked = replace(request, command="", targets=(target.name,))
+    teachers = [tutor.teacher.digest for tutor in preparation.tutors]
+    return sha256(f"{__version__} {asked} {preparation.task.digest} {teachers} {target}".encode()).hexdigest()[:16]
+
+
+def _fit_to(target: Target, preparation: Preparation, request: Request, facts: Facts, state: Path) -> Report:
+    """Run the loop for one *target*, and record it in its folder."""
+    task, missing = preparation.task, RUNTIMES[target.runtime].missing()
+    bench = Bench(
+        target=target,
+        # On the board the board's own runtime is timed; elsewhere this host's, and the verdict says whose it is.
+        runtime="onnxruntime" if missing else target.runtime,
+        protocol=request.protocol,
+        state=state,
+        preparation=preparation,
+        run_id=facts.run_id,
+    )
+    step: Step | None = first_chain(preparation.allowed, bench.probe)
+    rounds: list[Round] = []
+    while step is not None and len(rounds) < request.rounds:
+        rounds.append(bench.turn(step, len(rounds) + 1))
+        step = resize(
+            step.chain,
+            rounds[-1].verdict,
+            allowed=preparation.allowed,
+            ladder=preparation.ladder,
+            tried=[past.chain for past in rounds],
+            teacher_parameters=preparation.best.teacher.parameters,
+        )
+    shipped = _ship(max(rounds, key=_merit), facts.folder)
+    beside = bench.beside_teacher(shipped.artifact.path)
+
+    # The test rows are read here, once, after everything is chosen.
+    student = score(shipped.artifact.path, task.test.inputs.feeds(), task.test.labels)
+    teachers = [tutor.accuracy_on(task.test) for tutor in preparation.tutors]
+    verdict = judge(
+        target,
+        profile=shipped.profile,
+        model_bytes=shipped.artifact.file_bytes,
+        accuracy=student.accuracy,
+        teacher_accuracy=teachers[0],
+    )
+    return record_run(
+        request=request,
+        preparation=preparation,
+        target=target,
+        facts=facts,
+        probes=tuple(bench.probes),
+        rounds=rounds,
+        shipped=shipped,
+        side_by_side=beside,
+        test_accuracy=student.accuracy,
+        teachers_test_accuracy=teachers,
+        verdict=verdict,
+        notes=[] if missing is None else [f"Timed in ONNX Runtime on this host, since {missing}."],
+    )
+
+
+def _merit(turn: Round) -> tuple[int, float]:
+    """Order rounds: fewest broken budgets, then the most accurate on validation rows."""
+    broken = sum(judgement.outcome is Outcome.BROKEN for judgement in turn.verdict.judgements)
+    return (-broken, turn.validation_accuracy)
+
+
+def _ship(turn: Round, folder: Path) -> Round:
+    """Copy the file of *turn* to where it will be found."""
+    path = folder / "student.onnx"
+    shutil.copyfile(turn.artifact.path, path)
+    return replace(turn, artifact=replace(turn.artifact, path=path))

@@ -1,0 +1,42 @@
+"""Ctrl-C: the first asks the run to finish its unit and save, the second stops it at once."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+
+@dataclass(slots=True)
+class Interruption:
+    """Whether the user has asked to stop; long loops look at it between units."""
+
+    asked: bool = False
+
+
+@contextmanager
+def listening() -> Iterator[Interruption]:
+    """Turn the first SIGINT into a request, and let the second one through as KeyboardInterrupt.
+
+    Works in the main thread only, as signals do; elsewhere nothing is ever asked.
+    """
+    interruption = Interruption()
+
+    def ask(_signal: int, _frame: FrameType | None) -> None:
+        if interruption.asked:
+            raise KeyboardInterrupt
+        interruption.asked = True
+        print("\nhpmkd-edge: finishing the epoch, then saving; Ctrl-C again stops at once.", file=sys.stderr)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield interruption
+        return
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield interruption
+    finally:
+        signal.signal(signal.SIGINT, before)

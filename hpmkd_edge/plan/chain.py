@@ -1,0 +1,171 @@
+"""The sizes to train, the last of them the student: laid by measured cost, moved by a verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from hpmkd_edge.students.family import Size
+from hpmkd_edge.verdict import Judgement, Outcome, Verdict
+
+
+MORE_IS_BETTER: Final = ("accuracy", "placement")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chain:
+    """Sizes from the largest intermediate to the student; one size alone has no intermediates."""
+
+    sizes: tuple[Size, ...]
+
+    @property
+    def end(self) -> Size:
+        """The student's size."""
+        return self.sizes[-1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A chain to train, and the sentence that says why."""
+
+    chain: Chain
+    reason: str
+
+
+def figure(judgement: Judgement) -> float | None:
+    """Return the cost to plan with: the target's own, or this host's in its place; None for what is no cost."""
+    if judgement.budget in MORE_IS_BETTER:
+        return None
+    return judgement.value if judgement.value is not None else judgement.here
+
+
+def excess(judgement: Judgement) -> str | None:
+    """Return a sentence if *judgement* is over its limit as far as this host can tell, else None."""
+    if judgement.outcome is Outcome.BROKEN:
+        return judgement.reason
+    number = figure(judgement)
+    # What is unknown on the board is planned with this host's number: a start, not a verdict.
+    if judgement.value is None and number is not None and number > judgement.limit:
+        return f"{judgement.budget}: {number:.3g} {judgement.unit} on this host, {judgement.limit:g} allowed"
+    return None
+
+
+def fits(verdict: Verdict) -> bool:
+    """Tell whether no cost of *verdict* is over its limit as far as this host can tell."""
+    return not any(excess(judgement) for judgement in verdict.judgements)
+
+
+def _predicted_to_fit(size: Size, measured: Mapping[Size, Verdict]) -> bool:
+    """Interpolate each cost linearly in the parameters between measured sizes, and compare with its limit."""
+    known = sorted(measured, key=lambda other: other.parameters)
+    at = [other.parameters for other in known]
+    for place, judgement in enumerate(measured[known[0]].judgements):
+        numbers = [figure(measured[other].judgements[place]) for other in known]
+        if any(number is None for number in numbers):
+            continue
+        if np.interp(size.parameters, at, np.array(numbers, np.float64)) > judgement.limit:
+            return False
+    return True
+
+
+def first_chain(ladder: Sequence[Size], probe: Callable[[Size], Verdict]) -> Step:
+    """Lay a chain that ends at the largest size whose untrained *probe* meets the cost budgets.
+
+    Latency does not depend on trained weights, so candidates are measured before anything is trained (method §5):
+    the smallest and the largest first, then always the largest that the measured ones let expect to fit. The search
+    ends when the next larger rung is measured and does not fit.
+
+    Args:
+        ladder: sizes, fewest parameters first; at least one.
+        probe: builds, exports and measures one size, and judges its cost.
+
+    Returns:
+        The chain. Where no size fits, it ends at the smallest, so that the report can show by how much.
+    """
+    measured: dict[Size, Verdict] = {}
+
+    def fits_when_measured(size: Size) -> bool:
+        if size not in measured:
+            measured[size] = probe(size)
+        return fits(measured[size])
+
+    smallest, largest = ladder[0], ladder[-1]
+    if fits_when_measured(largest):
+        reason = f"{largest.label} is the largest size of the ladder that this run allows, and it fits"
+        return Step(chain=Chain(sizes=(largest,)), reason=reason)
+    if not fits_when_measured(smallest):
+        over = [excess(judgement) for judgement in measured[smallest].judgements]
+        reason = f"no size fits; {smallest.label} is the smallest ({'; '.join(filter(None, over))})"
+        return Step(chain=Chain(sizes=(smallest,)), reason=reason)
+    fitting, refused = smallest, largest
+    while True:
+        between = [size for size in ladder if fitting.parameters < size.parameters < refused.parameters]
+        if not between:
+            reason = f"{fitting.label} is the largest size that fits ({len(measured)} of {len(ladder)} measured)"
+            return Step(chain=Chain(sizes=(fitting,)), reason=reason)
+        expected = [size for size in between if _predicted_to_fit(size, measured)]
+        choice = expected[-1] if expected else between[0]
+        if fits_when_measured(choice):
+            fitting = choice
+        else:
+            refused = choice
+
+
+def _with_intermediate(chain: Chain, ladder: Sequence[Size], top: int | None) -> Chain | None:
+    """Put the rung nearest to the geometric mean of *top* and the chain's first size before it (method §2.2)."""
+    first = chain.sizes[0]
+    larger = [size for size in ladder if size.parameters > 1.5 * first.parameters]
+    if top is not None:
+        larger = [size for size in larger if size.parameters < top / 1.5]
+    if not larger:
+        return None
+    wanted = math.log(top or larger[-1].parameters) / 2 + math.log(first.parameters) / 2
+    nearest = min(larger, key=lambda size: abs(math.log(size.parameters) - wanted))
+    return Chain(sizes=(nearest, *chain.sizes))
+
+
+def resize(
+    chain: Chain,
+    verdict: Verdict,
+    *,
+    allowed: Sequence[Size],
+    ladder: Sequence[Size],
+    tried: Sequence[Chain],
+    teacher_parameters: int | None,
+) -> Step | None:
+    """Move *chain* by what its *verdict* found broken, or return None when there is nothing left to try.
+
+    A broken cost takes the next smaller end. A broken accuracy takes the next larger end while one is allowed and was
+    not over a budget before, else one more intermediate, once.
+
+    Args:
+        chain: what was trained last.
+        verdict: its judgement.
+        allowed: sizes that the student may have, fewest parameters first.
+        ladder: all sizes of the family, for intermediates.
+        tried: all chains trained so far, *chain* among them.
+        teacher_parameters: the upper end for intermediates, if it is known.
+    """
+    over = {judgement.budget: sentence for judgement in verdict.judgements if (sentence := excess(judgement))}
+    short = over.pop("accuracy", None)
+    place = allowed.index(chain.end)
+    ends = {other.end for other in tried}
+    if over:
+        smaller = [size for size in allowed[:place] if size not in ends]
+        if not smaller:
+            return None
+        return Step(chain=Chain(sizes=(smaller[-1],)), reason=f"{'; '.join(over.values())}: the next smaller size")
+    if short is None:
+        return None
+    larger = allowed[place + 1 :]
+    if larger and larger[0] not in ends:
+        return Step(chain=Chain(sizes=(larger[0],)), reason=f"{short}, with cost to spare: the next larger size")
+    if all(len(other.sizes) == 1 for other in tried):
+        longer = _with_intermediate(chain, ladder, teacher_parameters)
+        if longer is not None:
+            return Step(chain=longer, reason=f"{short}, and no larger size is allowed: one more intermediate")
+    return None

@@ -1,0 +1,38 @@
+"""How a student is trained: the values that the configuration chooses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One configuration of a training.
+
+    Attributes:
+        epochs: passes over the training rows; every rival of a race has the same.
+        batch: rows a step.
+        learning_rate: peak of AdamW's, after a linear warm-up of 5 % of the steps and before a cosine to zero.
+        label_smoothing: ε of the cross-entropy on labels, direct training and distillation alike.
+        ce_weight, kd_weight: of the labels' and of the teacher's loss.
+        method: name in the loss table.
+        temperature: of the teacher's loss.
+        views: augmented copies of the rows, view 0 the rows themselves; 1 where a row has none.
+        flip: whether a view may mirror an image.
+    """
+
+    epochs: int
+    batch: int
+    learning_rate: float
+    weight_decay: float
+    label_smoothing: float
+    ce_weight: float
+    kd_weight: float
+    method: str
+    temperature: float
+    views: int
+    flip: bool
+
+    def as_text(self) -> tuple[tuple[str, str], ...]:
+        """Return each setting's name and value, for records."""
+        return tuple((field.name, str(getattr(self, field.name))) for field in fields(self))

@@ -1,0 +1,217 @@
+"""What all targets of a run share: the task, the teachers and their answers, and what a student can be."""
+
+# Shape suffixes: N = rows, K = classes.
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hpmkd_edge.distill.first_teacher import train_teacher
+from hpmkd_edge.distill.lesson import Lesson, direct_lesson, taught, training_views
+from hpmkd_edge.distill.links import Workshop
+from hpmkd_edge.errors import RuntimeUnavailable
+from hpmkd_edge.plan.configure import configure
+from hpmkd_edge.plan.settings import Settings
+from hpmkd_edge.plan.traits import traits_of
+from hpmkd_edge.request import Request
+from hpmkd_edge.run_folder import RunFolder, open_folder
+from hpmkd_edge.students.choose import open_family
+from hpmkd_edge.students.family import Family, Shape, Size
+from hpmkd_edge.students.inlet import Inlet, fit_inlet, shape_of
+from hpmkd_edge.tasks.source import open_task
+from hpmkd_edge.tasks.task import Rows, Task
+from hpmkd_edge.teachers.cached import cached_logits
+from hpmkd_edge.teachers.estimator import fit_boosted
+from hpmkd_edge.teachers.open import open_teacher
+from hpmkd_edge.teachers.teacher import Teacher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tutor:
+    """A teacher at work on this task.
+
+    Attributes:
+        answer: its logits [N, K] for any rows, cached on disk by content.
+        accuracy: share of the validation rows.
+    """
+
+    teacher: Teacher
+    trained_here: bool
+    answer: Callable[[Rows], NDArray[np.float32]]
+    accuracy: float
+
+    def accuracy_on(self, rows: Rows) -> float:
+        """Return the share of *rows* whose class it names."""
+        return float((self.answer(rows).argmax(1) == rows.labels).mean())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """What all targets of a run share.
+
+    Attributes:
+        views: the training rows and their augmented copies.
+        untaught: the lesson without a teacher.
+        tutors: the teachers, the best on validation rows first.
+        ladder: all sizes of the family; *allowed* those that are small enough to ship.
+    """
+
+    task: Task
+    inlet: Inlet
+    views: tuple[Rows, ...]
+    untaught: Lesson
+    tutors: tuple[Tutor, ...]
+    workshop: Workshop
+    ladder: tuple[Size, ...]
+    allowed: tuple[Size, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def best(self) -> Tutor:
+        """The teacher with the highest validation accuracy."""
+        return self.tutors[0]
+
+    def lessons(self) -> tuple[tuple[str, Lesson], ...]:
+        """Return the lessons of plain KD: from the best teacher, and from the mean of several."""
+        best = self.best.teacher
+        lessons = [(f"KD from {best.name}", self.lesson_from(self.best.answer, best.digest))]
+        if len(self.tutors) > 1:
+            digests = " ".join(tutor.teacher.digest for tutor in self.tutors)
+            lessons.append((f"KD from the mean of {len(self.tutors)}", self.lesson_from(self.mean_answer, digests)))
+        return tuple(lessons)
+
+    def lesson_from(self, answer: Callable[[Rows], NDArray[np.float32]], sources: str) -> Lesson:
+        """Return the lesson that *answer* gives."""
+        return taught(self.untaught, self.views, answer, sources=sources)
+
+    def mean_answer(self, rows: Rows) -> NDArray[np.float32]:
+        """Return the logarithm of the teachers' mean probabilities, [N, K]."""
+        logits = torch.stack([torch.from_numpy(np.array(tutor.answer(rows))) for tutor in self.tutors])
+        return np.asarray(torch.softmax(logits, 2).mean(0).clamp_min(1e-7).log().numpy(), np.float32)
+
+
+def cache_folder() -> Path:
+    """Return where answers of teachers are kept between runs: `$HPMKD_EDGE_CACHE`, else in the user's cache."""
+    own = os.environ.get("HPMKD_EDGE_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(own) if own else Path(base) / "hpmkd-edge"
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device to train on.
+
+    Raises:
+        RuntimeUnavailable: CUDA is asked for, and torch finds none.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise RuntimeUnavailable("--device cuda was given, but torch finds no CUDA device; use --device cpu.")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def allowed_sizes(ladder: Sequence[Size], teacher: Teacher, compression: float) -> tuple[tuple[Size, ...], str | None]:
+    """Return the sizes at least *compression* times smaller than *teacher*, and a note where that needs words.
+
+    Compared in parameters, or in bytes (four a parameter) where the teacher has no count of parameters.
+    """
+    if teacher.parameters is not None:
+        most = teacher.parameters / compression
+    elif teacher.model_bytes is not None:
+        most = teacher.model_bytes / 4 / compression
+    else:
+        return tuple(ladder), "The teacher's size is unknown, so no least compression was asked of the student."
+    fitting = tuple(size for size in ladder if size.parameters <= most)
+    if fitting:
+        return fitting, None
+    return tuple(ladder[:1]), (
+        f"No size of the family is {compression:g} times smaller than the teacher ({most * compression:,.0f}"
+        f" parameters); the smallest, {ladder[0].label}, has {ladder[0].parameters:,}."
+    )
+
+
+def prepare(request: Request, folder: RunFolder, stop: Callable[[], bool]) -> Preparation:
+    """Read data and teachers, train a teacher if there is none, and lay out what a student can be.
+
+    Everything that the user can have got wrong is read before the folder is made.
+
+    Raises:
+        BadData, BadTeacher, BadStudent, BadConfiguration, BadOutput: see each.
+    """
+    device = choose_device(request.device)
+    task = open_task(request.data, label=request.label, split=request.split, split_seed=request.split_seed)
+    weights = iter(request.weights)
+    teachers = [
+        open_teacher(
+            spec,
+            task=task,
+            weights=next((Path(path) for path in weights), None) if ".py:" in spec else None,
+            normalize=request.normalize,
+            trust=request.trust,
+            device=str(device),
+        )
+        for spec in request.teachers
+    ]
+    family = open_family(request.student, task)
+    inlet = fit_inlet(task)
+    shape = shape_of(inlet, task)
+    ladder = family.ladder(shape)
+    settings, notes = _settings(request, task, teachers)
+    open_folder(folder, request)
+
+    views = training_views(task.train, count=settings.views, flip=settings.flip, seed=request.seed)
+    sources = f"views {settings.views} flip {settings.flip} seed {request.seed}"
+    untaught = direct_lesson(task, inlet, views, device=device, sources=sources)
+    workshop = _workshop(family, shape, settings, request, folder, stop)
+    if not teachers:
+        own: Teacher = train_teacher(untaught, workshop) if task.kind == "images" else fit_boosted(task, request.seed)
+        notes.append(f"No teacher was given, so one was trained on this data's training rows: {own.name}.")
+        teachers = [own]
+    tutors = sorted(
+        (_tutor(teacher, task, trained_here=not request.teachers) for teacher in teachers),
+        key=lambda tutor: -tutor.accuracy,
+    )
+    allowed, note = allowed_sizes(ladder, tutors[0].teacher, request.compression)
+    return Preparation(
+        task=task,
+        inlet=inlet,
+        views=views,
+        untaught=untaught,
+        tutors=tuple(tutors),
+        workshop=workshop,
+        ladder=ladder,
+        allowed=allowed,
+        notes=(*notes, *([note] if note else [])),
+    )
+
+
+def _settings(request: Request, task: Task, teachers: Sequence[Teacher]) -> tuple[Settings, list[str]]:
+    views, notes = request.views, []
+    if not all(teacher.answers_new_rows for teacher in teachers):
+        # A student must not see rows that its teacher has not: a file of logits knows the rows as they are.
+        views = 1
+        notes.append("A file of logits answers the rows as they are, so the training rows were not augmented.")
+    return configure(traits_of(task), epochs=request.epochs, views=views, flip=request.flip), notes
+
+
+def _workshop(
+    family: Family, shape: Shape, settings: Settings, request: Request, folder: RunFolder, stop: Callable[[], bool]
+) -> Workshop:
+    trainings = folder.state / "trainings"
+    trainings.mkdir(exist_ok=True)
+    return Workshop(
+        family=family, shape=shape, settings=settings, seed=request.seed, folder=trainings, stop=stop
+    )
+
+
+def _tutor(teacher: Teacher, task: Task, *, trained_here: bool) -> Tutor:
+    def answer(rows: Rows) -> NDArray[np.float32]:
+        return cached_logits(teacher, rows, cache_folder() / "logits")
+
+    accuracy = float((answer(task.validation).argmax(1) == task.validation.labels).mean())
+    return Tutor(teacher=teacher, trained_here=trained_here, answer=answer, accuracy=accuracy)

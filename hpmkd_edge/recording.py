@@ -1,0 +1,241 @@
+"""Write down a run: its record, its manifest, and what to do on the board."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from hpmkd_edge import __version__
+from hpmkd_edge.bench.profile import Profile, write_profile
+from hpmkd_edge.distill.candidates import Race
+from hpmkd_edge.export.artifact import Artifact
+from hpmkd_edge.plan.chain import Chain, Step
+from hpmkd_edge.preparation import Preparation
+from hpmkd_edge.record import (
+    Cost,
+    DataRecord,
+    GainRecord,
+    ProbeRecord,
+    Report,
+    RivalRecord,
+    RoundRecord,
+    StudentRecord,
+    TeacherRecord,
+    write_manifest,
+    write_report,
+)
+from hpmkd_edge.request import Request
+from hpmkd_edge.targets import Target
+from hpmkd_edge.verdict import Outcome, Provenance, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Where and when a run is.
+
+    Attributes:
+        began: `time.monotonic()` at the start of the run.
+        folder: where its files are written; *final* where they will lie.
+    """
+
+    run_id: str
+    started_at: str
+    began: float
+    folder: Path
+    final: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """One turn of the loop, with everything that it made."""
+
+    number: int
+    step: Step
+    race: Race
+    artifact: Artifact
+    profile: Profile
+    validation_accuracy: float
+    verdict: Verdict
+
+    @property
+    def chain(self) -> Chain:
+        """The sizes that were trained."""
+        return self.step.chain
+
+    def record(self, method: str) -> RoundRecord:
+        """Return what a report keeps of it; *method* names the loss of the rivals that have a teacher."""
+        parity = self.artifact.parity
+        assert parity is not None
+        finishes = self.race.finishes
+        return RoundRecord(
+            number=self.number,
+            reason=self.step.reason,
+            chain=tuple(size.label for size in self.chain.sizes),
+            rivals=tuple(
+                RivalRecord(
+                    name=finish.rival.name,
+                    method="labels" if not finish.rival.lesson.teacher else method,
+                    epochs=finish.trained.epochs,
+                    validation_accuracy=finish.trained.accuracy,
+                    validation_loss=finish.trained.loss,
+                    seconds=finish.trained.seconds,
+                    won=finish is self.race.winner,
+                )
+                for finish in finishes
+            ),
+            gains=tuple(
+                GainRecord(
+                    of=duel.of,
+                    over=duel.over,
+                    points=duel.gain.points,
+                    low=duel.gain.low,
+                    high=duel.gain.high,
+                    verdict=duel.gain.verdict,
+                )
+                for duel in self.race.duels
+            ),
+            parity_agreement=parity.agreement,
+            parity_max_error=parity.max_error,
+            verdict=self.verdict,
+        )
+
+
+def board_command(target: Target, folder: Path, outcome: Outcome) -> str | None:
+    """Return the commands that settle on the board what this host could not, or None if all is settled."""
+    if outcome is not Outcome.INCONCLUSIVE:
+        return None
+    record = f"{target.name}-profile.json"
+    return "\n".join(
+        (
+            f"scp {folder}/student.onnx BOARD:",
+            f"ssh BOARD python3 -m hpmkd_edge.bench student.onnx --runtime {target.runtime} --protocol standard"
+            f" --threads {target.threads} --output {record}",
+            f"scp BOARD:{record} . && hpmkd-edge gate {folder}/report.json --profile {record}",
+        )
+    )
+
+
+def record_run(
+    *,
+    request: Request,
+    preparation: Preparation,
+    target: Target,
+    facts: Facts,
+    probes: tuple[ProbeRecord, ...],
+    rounds: Sequence[Round],
+    shipped: Round,
+    side_by_side: tuple[Profile | None, Profile],
+    test_accuracy: float,
+    teachers_test_accuracy: Sequence[float],
+    verdict: Verdict,
+    notes: Sequence[str],
+) -> Report:
+    """Write weights, measurement, report and manifest into the run's folder, and return the report.
+
+    Args:
+        side_by_side: the best teacher (None where it cannot be timed) and the student, interleaved in one process.
+        teachers_test_accuracy: in the order of the preparation's tutors.
+    """
+    from hpmkd_edge.report.markdown import to_markdown
+
+    task, winner = preparation.task, shipped.race.winner
+    teacher_profile, student_profile = side_by_side
+    torch.save(winner.trained.module.state_dict(), facts.folder / "student.pt")
+    write_profile(shipped.profile, facts.folder / "profile.json")
+    best = preparation.best
+    teachers = tuple(
+        TeacherRecord(
+            name=tutor.teacher.name,
+            kind=tutor.teacher.kind,
+            sha256=tutor.teacher.digest,
+            trained_here=tutor.trained_here,
+            preprocessing=tutor.teacher.preprocessing,
+            validation_accuracy=tutor.accuracy,
+            test_accuracy=accuracy,
+            cost=_cost(tutor.teacher.parameters, tutor.teacher.model_bytes, teacher_profile if tutor is best else None),
+        )
+        for tutor, accuracy in zip(preparation.tutors, teachers_test_accuracy, strict=True)
+    )
+    report = Report(
+        tool_version=__version__,
+        run_id=facts.run_id,
+        started_at=facts.started_at,
+        seconds=time.monotonic() - facts.began,
+        command=request.command,
+        seed=request.seed,
+        target=target.name,
+        classes=task.classes,
+        data=DataRecord(
+            name=task.name,
+            source=task.source,
+            kind=task.kind,
+            sha256=task.digest,
+            split_rule=task.split_rule,
+            train_rows=len(task.train),
+            validation_rows=len(task.validation),
+            test_rows=len(task.test),
+        ),
+        teachers=teachers,
+        settings=preparation.workshop.settings.as_text(),
+        probes=probes,
+        rounds=tuple(turn.record(preparation.workshop.settings.method) for turn in rounds),
+        student=StudentRecord(
+            size=shipped.chain.end.label,
+            family=shipped.chain.end.family,
+            won_by=winner.rival.name,
+            validation_accuracy=shipped.validation_accuracy,
+            test_accuracy=test_accuracy,
+            cost=_cost(shipped.chain.end.parameters, shipped.artifact.file_bytes, student_profile),
+            p90_bound_ms=shipped.profile.percentile_bound_ms(90),
+            latency_flags=shipped.profile.flags,
+        ),
+        student_sha256=shipped.artifact.sha256,
+        profile=shipped.profile,
+        retention=test_accuracy / teachers[0].test_accuracy if teachers[0].test_accuracy else 0.0,
+        verdict=verdict,
+        host=shipped.profile.host,
+        board_command=board_command(target, facts.final, verdict.outcome),
+        notes=(*preparation.notes, *notes, *_cautions(preparation, shipped, test_accuracy, teachers[0].test_accuracy)),
+    )
+    write_report(report, facts.folder / "report.json")
+    (facts.folder / "report.md").write_text(to_markdown(report), encoding="utf-8")
+    write_manifest(
+        facts.folder,
+        run_id=facts.run_id,
+        command=request.command,
+        seed=request.seed,
+        created_at=facts.started_at,
+        inputs=((task.source, task.digest), *((tutor.teacher.name, tutor.teacher.digest) for tutor in preparation.tutors)),
+    )
+    return report
+
+
+def _cost(parameters: int | None, file_bytes: int | None, profile: Profile | None) -> Cost:
+    return Cost(
+        parameters=parameters,
+        file_bytes=file_bytes,
+        p50_ms=profile.p50_ms if profile else None,
+        p90_ms=profile.p90_ms if profile else None,
+        peak_memory_mb=profile.peak_memory_mb if profile else None,
+    )
+
+
+def _cautions(preparation: Preparation, shipped: Round, student: float, teacher: float) -> list[str]:
+    """Say what a reader may take for success and is not (method §7)."""
+    cautions = []
+    direct = shipped.race.finishes[0].trained.accuracy
+    if preparation.best.accuracy <= direct:
+        cautions.append(
+            f"The teacher ({preparation.best.accuracy:.2%} on validation rows) is no better than the student trained on"
+            f" labels alone ({direct:.2%}): a better teacher would help more than any setting."
+        )
+    if student > teacher:
+        cautions.append(
+            "The student is more accurate than its teacher on test rows, which says that the teacher is"
+            " undertrained for this data, not that compression improves models."
+        )
+    return cautions

@@ -1,0 +1,74 @@
+"""Judge recorded runs again: by their own numbers, by other budgets, or with a board's measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from hpmkd_edge.bench.profile import Profile
+from hpmkd_edge.errors import BadConfiguration, BadReport
+from hpmkd_edge.record import Report
+from hpmkd_edge.targets import Target, find_target
+from hpmkd_edge.verdict import Provenance, Verdict, judge, provenance_of, recheck
+
+
+def gate(
+    reports: Sequence[Report],
+    targets: Mapping[str, Target] | None = None,
+    profiles: Sequence[Profile] = (),
+) -> tuple[Verdict, ...]:
+    """Return a verdict for each of *reports*.
+
+    Without targets and without a profile of its student, a report's verdict is checked against its own
+    numbers. Otherwise it is judged anew, on test rows as before, by the best measurement there is:
+    one of *profiles* or the recorded one.
+
+    Args:
+        targets: budgets to judge by, found by the report's target name; None for the recorded ones.
+        profiles: taken of the very student.onnx of a report, on its board.
+
+    Raises:
+        BadConfiguration: a report's target is not among *targets*, or a profile is of another model.
+        BadReport: a recorded verdict leaves out a budget.
+    """
+    students = {report.student_sha256 for report in reports}
+    for profile in profiles:
+        if profile.model_sha256 not in students:
+            raise BadConfiguration(
+                f"the profile of {profile.model} is of a model with sha256 {profile.model_sha256[:12]}…; "
+                f"one of a report's student is needed: {', '.join(sorted(sha[:12] for sha in students))}…"
+            )
+    return tuple(_gate_one(report, targets, profiles) for report in reports)
+
+
+def exit_code_of(verdicts: Sequence[Verdict]) -> int:
+    """Return 1 if any verdict is broken, else 5 if any is inconclusive, else 0."""
+    codes = {verdict.exit_code for verdict in verdicts}
+    return next((code for code in (1, 5) if code in codes), 0)
+
+
+def _gate_one(report: Report, targets: Mapping[str, Target] | None, profiles: Sequence[Profile]) -> Verdict:
+    fitting = [profile for profile in profiles if profile.model_sha256 == report.student_sha256]
+    if targets is None and not fitting:
+        _check_complete(report)
+        return recheck(report.verdict)
+    target = report.judged_against if targets is None else find_target(report.target, targets)
+    ranks = list(Provenance)
+    best = min((*fitting, report.profile), key=lambda profile: ranks.index(provenance_of(profile, target)))
+    return judge(
+        target,
+        profile=best,
+        model_bytes=report.student.cost.file_bytes,
+        accuracy=report.student.test_accuracy,
+        teacher_accuracy=report.best_teacher.test_accuracy,
+    )
+
+
+def _check_complete(report: Report) -> None:
+    blank = judge(report.judged_against, profile=None, model_bytes=None, accuracy=None, teacher_accuracy=None)
+    asked = sorted(judgement.budget for judgement in blank.judgements)
+    found = sorted(judgement.budget for judgement in report.verdict.judgements)
+    if found != asked:
+        raise BadReport(
+            f"the report of run {report.run_id} judges {', '.join(found) or 'nothing'}; "
+            f"a judgement of each budget is needed: {', '.join(asked)}."
+        )

@@ -1,0 +1,101 @@
+"""A report for people at a terminal; plain text where stdout is no terminal."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from hpmkd_edge.record import Report
+from hpmkd_edge.report.rows import (
+    Grid,
+    against_teacher,
+    gains,
+    headline,
+    judgements,
+    reasons,
+    rivals,
+    teachers,
+)
+from hpmkd_edge.verdict import Outcome, Verdict
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+COLORS: Final = {
+    Outcome.MET: "green",
+    Outcome.WARNED: "yellow",
+    Outcome.INCONCLUSIVE: "magenta",
+    Outcome.BROKEN: "red",
+}
+
+
+def show(report: Report) -> None:
+    """Print *report* to stdout: student against teacher, rounds, verdict, notes, board command."""
+    console = _console()
+    _say(
+        console, f"{report.data.name} on {headline(report.verdict)}", f"bold {COLORS[report.verdict.outcome]}"
+    )
+    _grid(console, against_teacher(report))
+    if len(report.teachers) > 1:
+        listed = teachers(report)
+        short = tuple(row[:4] for row in listed.rows)  # the rest would not fit into 80 columns
+        _grid(console, replace(listed, header=listed.header[:4], rows=short))
+    for turn in report.rounds:
+        _grid(console, rivals(turn), turn.reason)
+        if turn.gains:
+            _grid(console, gains(turn))
+    _verdict(console, report.verdict)
+    if report.notes:
+        _say(console, "\nNotes", "bold")
+    for note in report.notes:
+        _say(console, f"• {note}")
+    if report.board_command is not None:
+        _say(console, "\nTo settle what is unknown, on the board:", "bold")
+        # A command is copied: it must come out on lines of its own, unbroken.
+        print(report.board_command)
+
+
+def show_verdicts(verdicts: Sequence[Verdict]) -> None:
+    """Print *verdicts* to stdout, budget by budget."""
+    console = _console()
+    for verdict in verdicts:
+        _verdict(console, verdict)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # In a Latin-1 terminal a ✓ becomes a "?"; the word stands beside it.
+        sys.stdout.reconfigure(errors="replace")
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def _say(console: Console, text: str, style: str = "") -> None:
+    console.print(text, style=style)
+
+
+def _verdict(console: Console, verdict: Verdict) -> None:
+    _grid(console, judgements(verdict), styles=[COLORS[judged.outcome] for judged in verdict.judgements])
+    for reason in reasons(verdict):
+        _say(console, f"  {reason}")
+
+
+def _grid(console: Console, grid: Grid, under_title: str = "", styles: Sequence[str] = ()) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for name in grid.header:
+        table.add_column(Text(name), justify="right" if name in grid.numbers else "left")
+    for number, row in enumerate(grid.rows):
+        first = Text(row[0], style=styles[number] if styles else "")
+        table.add_row(first, *map(Text, row[1:]))
+    _say(console, f"\n{grid.title}", "bold")
+    if under_title:
+        _say(console, under_title)
+    console.print(table)

@@ -1,0 +1,91 @@
+"""What the user asks of a run, kept so that an interrupted one can be taken up."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from hpmkd_edge.errors import BadConfiguration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """The arguments of `compress`; see there."""
+
+    data: str = "digits"
+    label: str | None = None
+    split: str | None = None
+    split_seed: int = 0
+    teachers: tuple[str, ...] = ()
+    weights: tuple[str, ...] = ()
+    normalize: str | None = None
+    trust: bool = False
+    student: str | None = None
+    targets: tuple[str, ...] = ("jetson",)
+    targets_file: str | None = None
+    seed: int = 0
+    rounds: int = 3
+    epochs: int | None = None
+    views: int | None = None
+    flip: bool = False
+    compression: float = 10.0
+    protocol: str = "quick"
+    device: str = "auto"
+    command: str = ""
+
+    def check(self) -> None:
+        """Refuse numbers and names that no run can use.
+
+        Raises:
+            BadConfiguration: names the flag, what was found and what is needed.
+        """
+        from hpmkd_edge.bench.protocol import SAMPLINGS
+        from hpmkd_edge.errors import unknown
+
+        for flag, value, least in (
+            ("--rounds", self.rounds, 1),
+            ("--epochs", self.epochs, 1),
+            ("--views", self.views, 1),
+            ("--seed", self.seed, 0),
+            ("--split-seed", self.split_seed, 0),
+            ("--compression", self.compression, 1),
+        ):
+            if value is not None and not least <= value < 2**31:
+                raise BadConfiguration(f"{flag} is {value:g}; at least {least} is needed.")
+        if self.protocol not in SAMPLINGS:
+            raise unknown("protocol", self.protocol, SAMPLINGS)
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise unknown("device", self.device, ("auto", "cpu", "cuda"))
+        if not self.targets:
+            raise BadConfiguration("no target is given; name one with --target, e.g. --target jetson.")
+        if len(set(self.targets)) < len(self.targets):
+            raise BadConfiguration("a target is given twice; name each once.")
+        files = [spec for spec in self.teachers if ".py:" in spec]
+        if len(self.weights) > len(files):
+            raise BadConfiguration(
+                f"--weights is given {len(self.weights)} times for {len(files)} teachers of the form file.py:function;"
+                " give one a teacher, in the same order."
+            )
+
+    def to_json(self) -> str:
+        """Return the request as JSON."""
+        import json
+
+        return json.dumps(asdict(self), indent=2)
+
+
+def read_request(path: Path) -> Request:
+    """Read a request that a run has kept.
+
+    Raises:
+        BadConfiguration: there is none at *path*, or it cannot be read.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    if not path.is_file():
+        raise BadConfiguration(f"there is no interrupted run at {path.parent}; its folder ends in .partial.")
+    try:
+        return TypeAdapter(Request).validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadConfiguration(f"{path} is not a request of this version: {first['loc']}: {first['msg']}.") from error

@@ -1,0 +1,84 @@
+"""The folder of a run: made beside its final place, moved there when it is whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from hpmkd_edge.errors import BadOutput
+from hpmkd_edge.request import Request, read_request
+
+PARTIAL: Final = ".partial"
+STATE: Final = "state"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFolder:
+    """A run in the making.
+
+    Attributes:
+        final: where the run will lie.
+        partial: where it is made; what an interrupted run leaves, and `--resume` takes up.
+    """
+
+    final: Path
+    partial: Path
+
+    @property
+    def state(self) -> Path:
+        """Trainings and measurements to take up; not part of the finished run."""
+        return self.partial / STATE
+
+    def finish(self) -> None:
+        """Drop the state, and put the run in its place in one move."""
+        shutil.rmtree(self.state)
+        (self.partial / "request.json").unlink()
+        os.replace(self.partial, self.final)
+
+
+def plan_folder(output: Path) -> RunFolder:
+    """Check that a run can be written to *output*; nothing is written yet.
+
+    Raises:
+        BadOutput: something is there already, or the folder above cannot be written.
+    """
+    final = output.absolute()
+    partial = final.with_name(final.name + PARTIAL)
+    if final.exists() and not (final.is_dir() and not any(final.iterdir())):
+        raise BadOutput(f"{final} exists already; give another --output, or remove it.")
+    if partial.exists():
+        raise BadOutput(f"{partial} holds an interrupted run; take it up with --resume {output}, or remove it.")
+    above = final.parent
+    while not above.exists():
+        above = above.parent
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise BadOutput(f"{above} cannot be written; give an --output in a folder that you may write.")
+    return RunFolder(final=final, partial=partial)
+
+
+def open_folder(folder: RunFolder, request: Request) -> None:
+    """Make the partial folder, and keep the request in it.
+
+    Raises:
+        BadOutput: the file system refuses.
+    """
+    try:
+        folder.state.mkdir(parents=True, exist_ok=True)
+        (folder.partial / "request.json").write_text(request.to_json())
+    except OSError as error:
+        raise BadOutput(f"{folder.partial} cannot be written: {error.strerror}; give another --output.") from error
+
+
+def find_interrupted(path: Path) -> tuple[RunFolder, Request]:
+    """Find the interrupted run at *path*, given with or without `.partial`.
+
+    Raises:
+        BadConfiguration: there is none.
+    """
+    path = path.absolute()
+    final = path.with_name(path.name.removesuffix(PARTIAL))
+    folder = RunFolder(final=final, partial=final.with_name(final.name + PARTIAL))
+    return folder, read_request(folder.partial / "request.json")

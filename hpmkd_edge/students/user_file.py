@@ -1,0 +1,70 @@
+"""A student from the user's own Python file: `file.py:function`, called with a width."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+
+from hpmkd_edge.errors import BadStudent
+from hpmkd_edge.students.family import Shape, Size
+from hpmkd_edge.students.rungs import build_seeded, sorted_rungs
+
+if TYPE_CHECKING:
+    from torch import nn
+
+WIDTHS: Final = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserFamily:
+    """The modules that a function of the user returns for a width.
+
+    The function is called as `function(width)`, and with the keywords `features` (the shape of one row's features,
+    (C, H, W) or (F,)) and `classes` where its signature names them. It returns a module from [N, *features] to
+    logits [N, classes].
+    """
+
+    name: str
+    digest: str
+    function: Callable[..., nn.Module]
+
+    def _make(self, shape: Shape, width: int) -> nn.Module:
+        offered: dict[str, Any] = {"features": shape.features, "classes": shape.classes}
+        named = inspect.signature(self.function).parameters
+        try:
+            module = self.function(width, **{key: value for key, value in offered.items() if key in named})
+        except Exception as error:  # the user's code may raise anything
+            raise BadStudent(f"{self.name} failed for width {width}: {type(error).__name__}: {error}.") from error
+        if not isinstance(module, torch.nn.Module):
+            raise BadStudent(f"{self.name} returned {type(module).__name__}; a torch.nn.Module is needed.")
+        return module
+
+    def ladder(self, shape: Shape) -> tuple[Size, ...]:
+        """Return one size a width, fewest parameters first.
+
+        Raises:
+            BadStudent: the function fails, or its module does not map features to the classes.
+        """
+        module = self._make(shape, WIDTHS[0]).eval()
+        try:
+            with torch.inference_mode():
+                given = tuple(module(torch.zeros(2, *shape.features)).shape)
+        except Exception as error:  # the user's code may raise anything
+            raise BadStudent(
+                f"{self.name} does not take features of shape {(2, *shape.features)}: {type(error).__name__}: {error}."
+            ) from error
+        if given != (2, shape.classes):
+            raise BadStudent(f"{self.name} gives {given}; (2, {shape.classes}) is needed for two rows.")
+        return sorted_rungs(self.name, ((width, 1) for width in WIDTHS), lambda width, _: self._make(shape, width))
+
+    def build(self, size: Size, shape: Shape, seed: int) -> nn.Module:
+        """Return the function's module for the size's width, weights drawn by *seed*.
+
+        Raises:
+            BadStudent: the function fails.
+        """
+        return build_seeded(lambda: self._make(shape, size.width), seed)

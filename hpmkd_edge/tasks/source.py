@@ -1,0 +1,135 @@
+"""From what --data names to a task: find its reader, part the rows, take the digest."""
+
+# Shape suffixes: N = rows.
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpmkd_edge.errors import BadConfiguration, BadData, nearest
+from hpmkd_edge.tasks.archives import read_archive
+from hpmkd_edge.tasks.images import read_digits, read_folder
+from hpmkd_edge.tasks.reading import Reading, cause_of
+from hpmkd_edge.tasks.splitting import TEST, TRAIN, VALIDATION, complete_split
+from hpmkd_edge.tasks.tables import read_table
+from hpmkd_edge.tasks.task import Images, Inputs, Rows, Task
+
+EMBEDDED: Final[dict[str, Callable[[], Reading]]] = {"digits": read_digits}
+READERS: Final[dict[str, Callable[[Path, str | None, str | None], Reading]]] = {
+    ".csv": read_table,
+    ".csv.gz": read_table,
+    ".tsv": read_table,
+    ".tsv.gz": read_table,
+    ".parquet": read_table,
+    ".npz": read_archive,
+}
+
+
+def open_task(data: str, *, label: str | None = None, split: str | None = None, split_seed: int = 0) -> Task:
+    """Read a data set and part its rows.
+
+    Without a split of its own, 15 % of each class are test, 15 % validation and the rest train; a
+    split of its own without validation rows gives 15 % of train to validation. Rows of a split keep
+    the order of the source, and `positions` are 0-based places in it: rows of the file, the sorted
+    paths of a folder, train then validation then test of an archive that is split.
+
+    Args:
+        data: the name of an embedded set (digits), a .csv, .tsv (or .gz of them), .parquet or .npz
+            file, or a folder of class folders of images.
+        label: the column or array to be learned: needed for a table, by default y or labels in .npz.
+        split: a column or array of train, validation (val, valid) and test.
+        split_seed: 0 or more; decides every row that is drawn.
+
+    Raises:
+        BadConfiguration: a flag is missing or cannot be used with this data.
+        BadData: the data does not exist, cannot be read, or cannot be learned from.
+    """
+    if split_seed < 0:
+        raise BadConfiguration(f"the split seed is {split_seed}; 0 or more is needed.")
+    try:
+        name, reading = _read(data, label, split)
+    except OSError as error:
+        raise BadData(f"{data} cannot be read: {cause_of(error)}.") from error
+    labels = reading.labels
+    parted = complete_split(reading.split, labels.codes, labels.classes, split_seed)
+    train, validation, test = (
+        _take(reading, np.flatnonzero(parted.parts == part).astype(np.int64, copy=False))
+        for part in (TRAIN, VALIDATION, TEST)
+    )
+    return Task(
+        name=name,
+        source=data,
+        classes=labels.classes,
+        train=train,
+        validation=validation,
+        test=test,
+        split_rule=parted.rule,
+        digest=_digest(labels.classes, (train, validation, test)),
+    )
+
+
+def _read(data: str, label: str | None, split: str | None) -> tuple[str, Reading]:
+    """Return a short name of *data* and what its reader found."""
+    path = Path(data)
+    if data in EMBEDDED or path.is_dir():
+        for flag, value in (("--label", label), ("--split", split)):
+            if value is not None:
+                raise BadConfiguration(
+                    f"{flag} {value} is given, but {data} brings its own labels; a table or .npz is needed."
+                )
+        return (data, EMBEDDED[data]()) if data in EMBEDDED else (path.resolve().name, read_folder(path))
+    if not path.exists():
+        raise BadData(
+            f"there is no file {path.absolute()} and no embedded data set {data!r}. {nearest(data, EMBEDDED)}"
+        )
+    if not path.is_file():
+        raise BadData(f"{path} is neither a file nor a folder; a file or a folder is needed.")
+    lower = path.name.lower()
+    ending = max((known for known in READERS if lower.endswith(known)), key=len, default=None)
+    if ending is None:
+        found = path.suffix or "no suffix"
+        raise BadData(f"{path} has {found}; {', '.join(READERS)} or a folder of images is needed.")
+    if path.stat().st_size == 0:
+        raise BadData(f"{path.absolute()} is empty; rows are needed.")
+    return path.name[: -len(ending)] or path.name, READERS[ending](path, label, split)
+
+
+def _take(reading: Reading, rows_N: NDArray[np.int64]) -> Rows:
+    return Rows(inputs=reading.inputs.take(rows_N), labels=reading.labels.codes[rows_N], positions=rows_N)
+
+
+def _digest(classes: tuple[str, ...], splits: Sequence[Rows]) -> str:
+    """Return sha256 over class names, inputs, labels and split, in hex."""
+    digest = hashlib.sha256(json.dumps([classes, [len(rows) for rows in splits]]).encode())
+    for rows in splits:
+        inputs = rows.inputs
+        shape: Sequence[object] = (
+            inputs.pixels.shape
+            if isinstance(inputs, Images)
+            else [(column.name, column.kind) for column in inputs.columns]
+        )
+        digest.update(json.dumps(shape).encode())
+        for array in (rows.positions, rows.labels, *_arrays(inputs)):
+            digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _arrays(inputs: Inputs) -> Iterator[NDArray[Any]]:
+    """Yield arrays of numbers that tell *inputs* from any others of their shape."""
+    if isinstance(inputs, Images):
+        yield inputs.pixels
+        return
+    for column in inputs.columns:
+        if column.kind == "number":
+            yield column.values
+        else:
+            # The lengths too: else "ab", "c" and "a", "bc" would be one.
+            yield np.fromiter(map(len, column.values), np.int64, len(column.values))
+            yield np.frombuffer("".join(column.values).encode(), np.uint8)

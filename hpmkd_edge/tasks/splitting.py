@@ -1,0 +1,140 @@
+"""Which rows train, which select, which are read once: the split that the data brings, or a drawn one."""
+
+# Shape suffixes: N = rows.
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpmkd_edge.errors import BadData
+
+TRAIN, VALIDATION, TEST = range(3)
+PARTS: Final = ("train", "validation", "test")
+NAMES: Final = {
+    "train": TRAIN,
+    "validation": VALIDATION,
+    "valid": VALIDATION,
+    "val": VALIDATION,
+    "test": TEST,
+}
+NEEDED: Final = "train, validation (or val, valid) and test are needed"
+HELD_OUT_PERCENT: Final = 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """The part of every row.
+
+    Attributes:
+        parts: uint8, [N]: TRAIN, VALIDATION or TEST.
+        rule: one sentence that lets a reader make the same split.
+    """
+
+    parts: NDArray[np.uint8]
+    rule: str
+
+
+def named_split(values_N: NDArray[Any], origin: str) -> Split:
+    """Read the split that the data names row by row.
+
+    Args:
+        values_N: text: train, validation (or val, valid), test.
+        origin: where it stands: "column 'split'".
+
+    Raises:
+        BadData: a value is none of these names.
+    """
+    if values_N.dtype.kind not in "OU":
+        raise BadData(f"{origin} holds {values_N.dtype}; {NEEDED}.")
+    words, codes_N = np.unique(values_N, return_inverse=True)
+    for code, word in enumerate(words.tolist()):
+        if word not in NAMES:
+            row = int((codes_N == code).argmax()) + 1
+            found = repr(word) if word else "nothing"
+            raise BadData(f"row {row} of {origin} holds {found}; {NEEDED}.")
+    parts = np.array([NAMES[word] for word in words.tolist()], np.uint8)
+    return Split(parts=parts[codes_N], rule=f"The split is given by {origin}.")
+
+
+def complete_split(
+    split: Split | None, labels_N: NDArray[np.int64], classes: tuple[str, ...], seed: int
+) -> Split:
+    """Return the data's own *split*, with validation rows drawn where it has none, or a drawn split.
+
+    Raises:
+        BadData: a class is too small to be in every part, train never shows a class, or a part is empty.
+    """
+    if split is None:
+        return _draw_all(labels_N, classes, seed)
+    sizes = np.bincount(split.parts, minlength=len(PARTS))
+    for needed in (TRAIN, TEST):
+        if not sizes[needed]:
+            raise BadData(
+                f"the split has no {PARTS[needed]} rows ({split.rule[:-1]}); train and test are needed, and "
+                "validation may be drawn from train."
+            )
+    in_train = np.bincount(labels_N[split.parts == TRAIN], minlength=len(classes))
+    if not in_train.all():
+        absent = int((in_train == 0).argmax())
+        part = PARTS[int(split.parts[(labels_N == absent).argmax()])]
+        raise BadData(f"class {classes[absent]!r} is in {part}, never in train; train rows of it are needed.")
+    return split if sizes[VALIDATION] else _draw_validation(split, labels_N, seed)
+
+
+def _draw_all(labels_N: NDArray[np.int64], classes: tuple[str, ...], seed: int) -> Split:
+    counts = np.bincount(labels_N, minlength=len(classes))
+    if counts.min() < len(PARTS):
+        small = int(counts.argmin())
+        rows = "1 row" if counts[small] == 1 else f"{counts[small]} rows"
+        raise BadData(
+            f"class {classes[small]!r} has {rows}; at least 3 are needed, one for each of "
+            "train, validation and test."
+        )
+    parts = np.full(len(labels_N), TRAIN, np.uint8)
+    for rows_n in _shuffled(labels_N, np.arange(len(labels_N)), seed):
+        count = _held_out(len(rows_n))
+        parts[rows_n[:count]] = TEST
+        parts[rows_n[count : 2 * count]] = VALIDATION
+    share = HELD_OUT_PERCENT
+    return Split(
+        parts=parts,
+        rule=f"The rows of each class, in the order of the data, are permuted by "
+        f"numpy.random.default_rng({seed}), class after class; the first {share} % (rounded half up, at "
+        f"least one) are test, the next as many validation, the other {100 - 2 * share} % train.",
+    )
+
+
+def _draw_validation(split: Split, labels_N: NDArray[np.int64], seed: int) -> Split:
+    parts = split.parts.copy()
+    for rows_n in _shuffled(labels_N, np.flatnonzero(parts == TRAIN), seed):
+        # A class with one train row keeps it: without it, nothing could be learned.
+        count = _held_out(len(rows_n)) if len(rows_n) > 1 else 0
+        parts[rows_n[:count]] = VALIDATION
+    if not (parts == VALIDATION).any():
+        raise BadData("no class has two train rows; at least two are needed, to draw validation from.")
+    return Split(
+        parts=parts,
+        rule=f"{split.rule[:-1]}; the train rows of each class, in the order of the data, are permuted by "
+        f"numpy.random.default_rng({seed}), class after class, and the first {HELD_OUT_PERCENT} % (rounded "
+        "half up, at least one of two) are validation.",
+    )
+
+
+def _held_out(count: int) -> int:
+    """Return how many of *count* rows are held out, in whole numbers: the same on every machine."""
+    return max(1, (HELD_OUT_PERCENT * count + 50) // 100)
+
+
+def _shuffled(labels_N: NDArray[np.int64], rows_M: NDArray[np.intp], seed: int) -> Iterator[NDArray[np.intp]]:
+    """Yield the rows of each class among *rows_M*, permuted."""
+    generator = np.random.default_rng(seed)
+    labels_M = labels_N[rows_M]
+    rows_M = rows_M[np.argsort(labels_M, kind="stable")]
+    ends = np.cumsum(np.bincount(labels_M))
+    for rows_n in np.split(rows_M, ends[:-1]):
+        yield generator.permutation(rows_n)

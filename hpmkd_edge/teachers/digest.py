@@ -1,0 +1,55 @@
+"""Content hashes: two things of one digest give the same answers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpmkd_edge.tasks.task import Images, Rows
+
+BLOCK = 1 << 20
+
+
+def digest_of(parts: Iterable[str | bytes]) -> str:
+    """Return the sha256 of *parts* in hex; ("ab", "c") and ("a", "bc") differ."""
+    state = hashlib.sha256()
+    for part in parts:
+        content = part.encode() if isinstance(part, str) else part
+        state.update(len(content).to_bytes(8, "little"))
+        state.update(content)
+    return state.hexdigest()
+
+
+def digest_of_file(path: Path) -> str:
+    """Return the sha256 of a file's bytes in hex, read a block at a time."""
+    state = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            state.update(block)
+    return state.hexdigest()
+
+
+def digest_of_array(array: NDArray[Any]) -> str:
+    """Return the sha256 of an array's type, shape and values in hex; strings by their characters."""
+    if array.dtype == object:
+        return digest_of(("object", str(array.shape), *(str(value) for value in array.reshape(-1))))
+    # An array is hashed where it lies: a copy of all training images would double the memory.
+    values = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return digest_of((array.dtype.str, str(array.shape), hashlib.sha256(values.data).digest()))
+
+
+def digest_of_rows(rows: Rows) -> str:
+    """Return the sha256 of what a teacher sees of *rows* in hex: inputs and positions, not labels."""
+    inputs = rows.inputs
+    if isinstance(inputs, Images):
+        parts = ["images", digest_of_array(inputs.pixels)]
+    else:
+        parts = ["table"]
+        for column in inputs.columns:
+            parts += [column.name, column.kind, digest_of_array(column.values)]
+    return digest_of((*parts, digest_of_array(rows.positions)))

@@ -1,0 +1,147 @@
+"""Raw rows as the arrays and frames that foreign models take."""
+
+# Shape suffixes: N = rows, H = height, W = width, C = channels, F = number columns.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpmkd_edge.errors import BadTeacher
+from hpmkd_edge.tasks.task import Images, Inputs, Table
+from hpmkd_edge.teachers.normalization import Normalization
+from hpmkd_edge.teachers.request import Request
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Layout = Literal["NHWC", "NCHW", "flat"]
+UNIT: Final = Normalization(text="unit", mean=(0.0,), deviation=(1.0,))
+RAW: Final = Normalization(text="none", mean=(0.0,), deviation=(1 / 255,))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageInput:
+    """How a model takes images.
+
+    Attributes:
+        layout: the order of its axes; "flat" is [N, H·W·C].
+        dtype: "uint8", "float16", "float32" or "float64".
+        normalization: None where it takes the bytes themselves.
+    """
+
+    layout: Layout
+    dtype: str
+    normalization: Normalization | None
+
+    @property
+    def phrase(self) -> str:
+        """What is done, for reports."""
+        how = "raw bytes" if self.normalization is None else self.normalization.phrase
+        return f"{how}, {self.layout}"
+
+    def prepare(self, inputs: Inputs) -> NDArray[Any]:
+        """Return the images as one array in the model's layout and type."""
+        assert isinstance(inputs, Images)
+        pixels_NHWC: NDArray[Any] = inputs.pixels
+        if self.normalization is not None:
+            pixels_NHWC = self.normalization.apply(inputs.pixels)
+        if self.layout == "NCHW":
+            pixels_NHWC = pixels_NHWC.transpose(0, 3, 1, 2)
+        elif self.layout == "flat":
+            pixels_NHWC = pixels_NHWC.reshape(len(pixels_NHWC), -1)
+        return np.ascontiguousarray(pixels_NHWC, dtype=self.dtype)
+
+
+def image_input(name: str, declared: Sequence[int | None], dtype: str, request: Request) -> ImageInput:
+    """Deduce how a model takes the task's images from the input that it declares.
+
+    Where all axes are free, bytes are taken to be NHWC and floats NCHW.
+
+    Args:
+        name: of the teacher.
+        declared: the shape with its batch axis; None for a free axis.
+        dtype: of the input; bytes are passed raw, floats normalized (by default over 255).
+        request: holds the task and what `--normalize` says.
+
+    Raises:
+        BadTeacher: another type, or a shape that the task's images do not have.
+        BadConfiguration: `--normalize` for a model that takes bytes.
+    """
+    images = request.task.train.inputs
+    assert isinstance(images, Images)
+    H, W, C = images.pixels.shape[1:]
+    if dtype not in ("uint8", "float16", "float32", "float64"):
+        raise BadTeacher(f"{name} takes {dtype}; an image input of uint8 or float is needed.")
+    if dtype == "uint8":
+        request.refuse_normalization(f"{name} takes raw bytes")
+    order: tuple[Layout, ...] = ("NHWC", "NCHW", "flat") if dtype == "uint8" else ("NCHW", "NHWC", "flat")
+    shapes: dict[Layout, tuple[int, ...]] = {"NHWC": (H, W, C), "NCHW": (C, H, W), "flat": (H * W * C,)}
+    for layout in order:
+        axes = shapes[layout]
+        if len(axes) == len(declared) - 1 and all(
+            has in (None, wanted) for has, wanted in zip(declared[1:], axes, strict=True)
+        ):
+            normalization = None if dtype == "uint8" else request.normalization or UNIT
+            return ImageInput(layout=layout, dtype=dtype, normalization=normalization)
+    shape = ", ".join("N" if axis is None else str(axis) for axis in declared)
+    raise BadTeacher(f"{name} takes images of shape [{shape}]; the task's images are {H}×{W}×{C}.")
+
+
+def numbers_of(table: Table) -> tuple[str, ...]:
+    """Return the names of the columns that hold numbers, in order."""
+    return tuple(column.name for column in table.columns if column.kind == "number")
+
+
+def check_numbers(name: str, table: Table, width: int | None, hint: str = "") -> None:
+    """Make sure that a model which takes one matrix can take a table's number columns.
+
+    Args:
+        name: of the teacher.
+        table: any rows of the task.
+        width: columns that the model declares, or None where it declares none.
+        hint: what else the user can do, appended.
+
+    Raises:
+        BadTeacher: another number of columns, or text columns that would be left out unasked.
+    """
+    numbers = numbers_of(table)
+    text = next((column.name for column in table.columns if column.kind == "category"), None)
+    if width is None and text is not None:
+        raise BadTeacher(f"{name} takes one matrix of numbers; the column {text!r} holds text{hint}.")
+    if width is not None and width != len(numbers):
+        raise BadTeacher(
+            f"{name} takes a matrix of {width} column(s); the task has {len(numbers)} columns of numbers"
+            + (f", and text such as {text!r}" if text is not None else "")
+            + f"{hint}."
+        )
+
+
+def number_matrix(table: Table) -> NDArray[np.float32]:
+    """Return the number columns in order: float32 [N, F], NaN for a missing value."""
+    columns = [column.values for column in table.columns if column.kind == "number"]
+    return np.stack(columns, axis=1).astype(np.float32, copy=False)
+
+
+def data_frame(table: Table, names: Sequence[str]) -> pd.DataFrame:
+    """Return the columns *names*, in that order, as scikit-learn's pipelines are used to them.
+
+    Numbers are float64 with NaN; categories are objects: strings, with NaN for a missing value.
+    """
+    import pandas as pd
+
+    columns = {column.name: column for column in table.columns}
+    series: dict[str, pd.Series[Any]] = {}
+    for name in names:
+        column = columns[name]
+        if column.kind == "number":
+            series[name] = pd.Series(column.values.astype(np.float64))
+        else:
+            values = np.where(column.values == "", np.nan, column.values)
+            series[name] = pd.Series(values, dtype=object)
+    frame: pd.DataFrame = pd.DataFrame(series)
+    return frame

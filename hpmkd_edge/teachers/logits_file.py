@@ -1,0 +1,179 @@
+"""A teacher whose answers were computed beforehand: `.npy`, `.npz`, `.csv` or `.parquet`."""
+
+# Shape suffixes: N = rows of the source, K = classes.
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpmkd_edge.errors import BadTeacher
+from hpmkd_edge.tasks.task import Rows, Task
+from hpmkd_edge.teachers.answers import AS_LOGARITHMS, are_probabilities, first_line, logarithms
+from hpmkd_edge.teachers.digest import digest_of, digest_of_file
+from hpmkd_edge.teachers.request import Request
+
+ANSWERS: Final = ("logits", "probabilities")
+PLACES: Final = ("positions", "ids")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogitsTeacher:
+    """Logits for every row of the source.
+
+    Attributes:
+        answers: float32 [N, K], in the order of the source.
+    """
+
+    name: str
+    digest: str
+    preprocessing: str
+    answers: NDArray[np.float32]
+    kind: str = "logits"
+    answers_new_rows: bool = False
+    parameters: int | None = None
+    model_bytes: int | None = None
+
+    def logits(self, rows: Rows) -> NDArray[np.float32]:
+        """Answer *rows* by their positions in the source: float32 [N, K].
+
+        Raises:
+            BadTeacher: a row lies beyond the file.
+        """
+        last = int(rows.positions.max(initial=-1))
+        if last >= len(self.answers):
+            raise BadTeacher(f"{self.name} holds {len(self.answers)} rows; row {last} is needed.")
+        return self.answers[rows.positions]
+
+    def graph(self) -> None:
+        """Return None: there is no model to time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Content:
+    """What a file holds: named says logits or probabilities, or "" where the numbers must tell."""
+
+    values: NDArray[Any]
+    places: NDArray[Any] | None
+    named: str
+
+
+def _from_npz(path: Path) -> _Content:
+    with np.load(path, allow_pickle=False) as arrays:
+        found = [key for key in ANSWERS if key in arrays.files]
+        if len(found) != 1:
+            raise BadTeacher(
+                f"{path.name} holds {', '.join(arrays.files) or 'nothing'}; one array named logits or "
+                "probabilities is needed."
+            )
+        place = next((key for key in PLACES if key in arrays.files), None)
+        return _Content(
+            values=arrays[found[0]], places=None if place is None else arrays[place], named=found[0]
+        )
+
+
+def _from_table(path: Path, task: Task) -> _Content:
+    import pandas as pd
+
+    # The default reader rounds the last bit of a float.
+    frame = (
+        pd.read_parquet(path)
+        if path.suffix == ".parquet"
+        else pd.read_csv(path, float_precision="round_trip")
+    )
+    frame.columns = [str(column) for column in frame.columns]
+    place = next((key for key in PLACES if key in frame.columns and key not in task.classes), None)
+    places = None if place is None else frame.pop(place).to_numpy()
+    own = list(frame.columns)
+    missing = [label for label in task.classes if label not in own]
+    if not missing:
+        frame = frame[list(task.classes)]
+    elif len(own) != len(task.classes) or len(missing) < len(task.classes):
+        # Some names of the task among others: taking the columns in order would be a guess.
+        raise BadTeacher(
+            f"{path.name} has the columns {', '.join(own[:12])}; the classes {', '.join(task.classes)}, or "
+            f"{len(task.classes)} columns in their order, are needed."
+        )
+    text = next(
+        (column for column in frame.columns if not pd.api.types.is_numeric_dtype(frame[column])), None
+    )
+    if text is not None:
+        raise BadTeacher(f"the column {text!r} of {path.name} holds text; numbers are needed.")
+    return _Content(values=frame.to_numpy(np.float64), places=places, named="")
+
+
+def _read(path: Path, task: Task) -> _Content:
+    if path.suffix == ".npy":
+        return _Content(values=np.load(path, allow_pickle=False), places=None, named="")
+    return _from_npz(path) if path.suffix == ".npz" else _from_table(path, task)
+
+
+def _check_values(values: NDArray[Any], name: str, task: Task) -> None:
+    if values.ndim != 2 or not np.issubdtype(values.dtype, np.number):
+        raise BadTeacher(
+            f"{name} holds {values.dtype} of shape {values.shape}; numbers [rows, classes] are needed."
+        )
+    if values.shape[1] != len(task.classes):
+        raise BadTeacher(f"{name} gives {values.shape[1]} classes; the task has {len(task.classes)}.")
+    if len(values) != task.row_count:
+        raise BadTeacher(
+            f"{name} holds {len(values)} rows; {task.source} has {task.row_count}, "
+            "and an answer for each is needed."
+        )
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        row, column = bad[0]
+        raise BadTeacher(
+            f"{name} holds {values[row, column]} in row {row}, column {column} ({task.classes[column]}); "
+            "finite numbers are needed."
+        )
+
+
+def _in_order(values: NDArray[Any], places: NDArray[Any] | None, name: str) -> NDArray[Any]:
+    """Return the rows in the order of the source."""
+    if places is None:
+        return values
+    wanted = np.arange(len(values))
+    if places.shape != wanted.shape or not np.array_equal(np.sort(places), wanted):
+        raise BadTeacher(
+            f"the positions of {name} do not name each row from 0 to {len(values) - 1} once, as is needed."
+        )
+    return values[np.argsort(places)]
+
+
+def open_logits_file(request: Request) -> LogitsTeacher:
+    """Read answers for every row of the source, in its order or with their positions.
+
+    An array named probabilities is read as logarithms, and so is an unnamed one whose rows all lie
+    in [0, 1] and sum to 1.
+
+    Raises:
+        BadTeacher: unreadable, other rows or classes than the task's, or a number that is not finite.
+        BadConfiguration: `--normalize`, which has nothing to apply to.
+    """
+    path = request.file()
+    name = path.name
+    request.refuse_normalization(f"the answers of {name} are computed already")
+    try:
+        content = _read(path, request.task)
+    except BadTeacher:
+        raise
+    except Exception as fault:  # numpy, pandas and pyarrow share no class of error
+        raise BadTeacher(
+            f"{path} cannot be read: {first_line(fault)}; numbers [rows, classes] are needed."
+        ) from fault
+    _check_values(content.values, name, request.task)
+    if content.named == "probabilities" and not are_probabilities(content.values):
+        raise BadTeacher(f"the probabilities of {name} do not all lie in [0, 1] and sum to 1, as is needed.")
+    values = _in_order(content.values, content.places, name)
+    as_logarithms = content.named != "logits" and are_probabilities(values)
+    return LogitsTeacher(
+        name=name,
+        digest=digest_of(("logits", digest_of_file(path), *request.task.classes)),
+        preprocessing="answers computed beforehand" + (f"; {AS_LOGARITHMS}" if as_logarithms else ""),
+        answers=logarithms(values) if as_logarithms else values.astype(np.float32),
+    )

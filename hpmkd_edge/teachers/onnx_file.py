@@ -1,0 +1,244 @@
+"""A teacher from an ONNX file, run by ONNX Runtime on the CPU."""
+
+# Shape suffixes: N = rows, K = classes.
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpmkd_edge.errors import BadTeacher
+from hpmkd_edge.tasks.task import Column, Inputs, Rows, Table
+from hpmkd_edge.teachers.answers import (
+    AS_LOGARITHMS,
+    BATCH,
+    answer_in_batches,
+    are_probabilities,
+    first_line,
+    logarithms,
+    running,
+)
+from hpmkd_edge.teachers.digest import digest_of, digest_of_file
+from hpmkd_edge.teachers.features import check_numbers, image_input, number_matrix
+from hpmkd_edge.teachers.request import Request
+
+# ONNX Runtime's names of element types, and numpy's.
+NUMBERS: Final = {
+    "tensor(float16)": "float16",
+    "tensor(float)": "float32",
+    "tensor(double)": "float64",
+    "tensor(uint8)": "uint8",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+}
+FLOATS: Final = ("tensor(float16)", "tensor(float)", "tensor(double)")
+
+Feed = Callable[[Inputs], dict[str, NDArray[Any]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnnxTeacher:
+    """A session over an ONNX file.
+
+    Attributes:
+        path: the file.
+        session: an onnxruntime.InferenceSession.
+        feed: from raw rows to the session's inputs by name.
+        output: the name of the output that is read.
+        batch: the rows that the file takes at once, or None where any number will do.
+    """
+
+    name: str
+    digest: str
+    parameters: int
+    model_bytes: int
+    preprocessing: str
+    path: Path
+    session: Any
+    feed: Feed
+    output: str
+    batch: int | None
+    gives_probabilities: bool = False
+    kind: str = "onnx"
+    answers_new_rows: bool = True
+
+    def _forward(self, inputs: Inputs) -> NDArray[Any]:
+        given = self.feed(inputs)
+        with running(self.name, next(iter(given.values())).shape):
+            return np.asarray(self.session.run([self.output], given)[0])
+
+    def logits(self, rows: Rows) -> NDArray[np.float32]:
+        """Answer *rows*: float32 [N, K].
+
+        Raises:
+            BadTeacher: the session fails.
+        """
+        answers = answer_in_batches(
+            self.name, rows.inputs, self._forward, size=self.batch or BATCH, least=self.batch or 1
+        )
+        return logarithms(answers) if self.gives_probabilities else answers
+
+    def graph(self) -> Path:
+        """Return the file."""
+        return self.path
+
+
+def _sizes(path: Path) -> tuple[int, tuple[Path, ...]]:
+    """Return how many floats the initializers hold, and the files beside *path* that hold some of them."""
+    import onnx
+
+    model = onnx.load(path, load_external_data=False)
+    floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
+    count = sum(
+        int(np.prod(tensor.dims, dtype=np.int64))
+        for tensor in model.graph.initializer
+        if tensor.data_type in floats
+    )
+    beside = {
+        entry.value
+        for tensor in model.graph.initializer
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    return count, tuple(path.parent / location for location in sorted(beside))
+
+
+def _axes(declared: list[Any]) -> list[int | None]:
+    """Return a declared shape with None for each named or unknown axis."""
+    return [axis if isinstance(axis, int) and axis > 0 else None for axis in declared]
+
+
+def _column_feed(name: str, inputs: list[Any], table: Table) -> Feed:
+    """Return what feeds each column to the input of its name."""
+    ranks: dict[str, int] = {}
+    types: dict[str, str | None] = {}
+    kinds = {column.name: column.kind for column in table.columns}
+    for entry in inputs:
+        text = entry.type == "tensor(string)"
+        if not text and entry.type not in NUMBERS:
+            raise BadTeacher(
+                f"{name} takes {entry.type} for {entry.name!r}; a tensor of numbers or text is needed."
+            )
+        if text != (kinds[entry.name] == "category"):
+            raise BadTeacher(
+                f"{name} takes {entry.type} for {entry.name!r}; "
+                f"the task's column is of kind {kinds[entry.name]}."
+            )
+        ranks[entry.name] = len(entry.shape)
+        types[entry.name] = NUMBERS.get(entry.type)
+
+    def value(column: Column) -> NDArray[Any]:
+        values, dtype = column.values, types[column.name]
+        if dtype is not None and np.issubdtype(dtype, np.integer) and not np.isfinite(values).all():
+            raise BadTeacher(
+                f"{name} takes {dtype} for {column.name!r}, which has missing values; floats are needed."
+            )
+        typed = values if dtype is None else values.astype(dtype)
+        return typed.reshape(-1, 1) if ranks[column.name] == 2 else typed
+
+    def feed(rows: Inputs) -> dict[str, NDArray[Any]]:
+        assert isinstance(rows, Table)
+        return {column.name: value(column) for column in rows.columns if column.name in ranks}
+
+    return feed
+
+
+def _feed(name: str, inputs: list[Any], request: Request) -> tuple[Feed, str]:
+    """Return what makes the session's inputs from raw rows, and a phrase about it."""
+    rows = request.task.train.inputs
+    first = inputs[0]
+    if not isinstance(rows, Table):
+        if len(inputs) != 1:
+            names = ", ".join(entry.name for entry in inputs)
+            raise BadTeacher(f"{name} takes {len(inputs)} inputs ({names}); one input of images is needed.")
+        images = image_input(name, _axes(first.shape), NUMBERS.get(first.type, first.type), request)
+        return lambda given: {first.name: images.prepare(given)}, images.phrase
+    columns = {column.name for column in rows.columns}
+    strange = [entry.name for entry in inputs if entry.name not in columns]
+    if not strange:
+        return _column_feed(name, inputs, rows), "raw columns by name"
+    if len(inputs) != 1 or len(first.shape) != 2 or first.type not in FLOATS:
+        raise BadTeacher(
+            f"{name} takes {', '.join(map(repr, strange[:3]))}, which are not columns of the task; "
+            "inputs named as the columns, or one float matrix of the numbers, are needed."
+        )
+    check_numbers(name, rows, _axes(first.shape)[1])
+    dtype = NUMBERS[first.type]
+
+    def feed(given: Inputs) -> dict[str, NDArray[Any]]:
+        assert isinstance(given, Table)
+        return {first.name: number_matrix(given).astype(dtype)}
+
+    return feed, "the columns of numbers as one matrix"
+
+
+def _output(name: str, outputs: list[Any], classes: int) -> str:
+    """Choose the output that holds a number for each class."""
+    shown = ", ".join(f"{entry.name} {entry.type} {entry.shape}" for entry in outputs)
+    if any(entry.type.startswith("seq(map") for entry in outputs):
+        raise BadTeacher(
+            f"{name} gives its probabilities as dictionaries ({shown}); "
+            "an export with zipmap=False is needed."
+        )
+    matrices = [entry for entry in outputs if entry.type in FLOATS and len(entry.shape) in (0, 2)]
+    fitting = [entry for entry in matrices if not entry.shape or _axes(entry.shape)[1] in (None, classes)]
+    # Where none fits, the one matrix is read, and the check of the teacher names its number of classes.
+    found = fitting or matrices
+    if len(found) > 1:
+        named = [[entry for entry in found if part in entry.name.lower()] for part in ("logit", "prob")]
+        found = next((entries for entries in named if len(entries) == 1), found)
+    if len(found) != 1:
+        raise BadTeacher(f"{name} gives {shown}; one float output of {classes} columns is needed.")
+    return str(found[0].name)
+
+
+def open_onnx_file(request: Request) -> OnnxTeacher:
+    """Open an ONNX file; its declared inputs and outputs tell how rows reach it.
+
+    Images go to one input, uint8 (raw) or float (normalized, by default over 255), NHWC, NCHW or flat.
+    Tables go to one input a column, or to one matrix of the number columns. An output that holds
+    probabilities is read as logarithms, unless its name says logits.
+
+    Raises:
+        BadTeacher: unreadable, or its inputs and outputs do not fit the task.
+        BadConfiguration: `--normalize` for a file that takes bytes.
+    """
+    import onnxruntime
+
+    path = request.file()
+    name = path.name
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors only: its warnings on unused initializers are not the user's
+    try:
+        count, beside = _sizes(path)
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as fault:  # protobuf's and ONNX Runtime's own errors share no class
+        raise BadTeacher(
+            f"{path} cannot be read as ONNX: {first_line(fault)}; a valid file is needed."
+        ) from fault
+    inputs = session.get_inputs()
+    if not inputs:
+        raise BadTeacher(f"{name} takes no input; rows of the task are needed.")
+    feed, phrase = _feed(name, inputs, request)
+    output = _output(name, session.get_outputs(), len(request.task.classes))
+    files = (path, *beside)
+    teacher = OnnxTeacher(
+        name=name,
+        digest=digest_of(("onnx", phrase, output, *(digest_of_file(file) for file in files))),
+        parameters=count,
+        model_bytes=sum(file.stat().st_size for file in files),
+        preprocessing=phrase,
+        path=path,
+        session=session,
+        feed=feed,
+        output=output,
+        batch=_axes(inputs[0].shape)[0] if inputs[0].shape else None,
+    )
+    if "logit" not in output.lower() and are_probabilities(teacher.logits(request.probe())):
+        return replace(teacher, gives_probabilities=True, preprocessing=f"{phrase}; {AS_LOGARITHMS}")
+    return teacher

@@ -1,0 +1,102 @@
+"""Open a teacher by what the user calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from hpmkd_edge.errors import BadConfiguration, BadTeacher
+from hpmkd_edge.python_file import is_python_spec
+from hpmkd_edge.tasks.task import Images, Task
+from hpmkd_edge.teachers.estimator import open_estimator
+from hpmkd_edge.teachers.exported_program import open_exported_program
+from hpmkd_edge.teachers.logits_file import open_logits_file
+from hpmkd_edge.teachers.normalization import Normalization, parse_normalization
+from hpmkd_edge.teachers.onnx_file import open_onnx_file
+from hpmkd_edge.teachers.request import PROBE_ROWS, Request
+from hpmkd_edge.teachers.teacher import Teacher
+from hpmkd_edge.teachers.torch_file import open_torch_file
+
+OPENERS: Final[dict[str, Callable[[Request], Teacher]]] = {
+    ".pt2": open_exported_program,
+    ".onnx": open_onnx_file,
+    ".skops": open_estimator,
+    ".joblib": open_estimator,
+    ".pkl": open_estimator,
+    ".pickle": open_estimator,
+    ".npy": open_logits_file,
+    ".npz": open_logits_file,
+    ".csv": open_logits_file,
+    ".parquet": open_logits_file,
+}
+
+
+def open_teacher(
+    spec: str, *, task: Task, weights: Path | None, normalize: str | None, trust: bool, device: str = "cpu"
+) -> Teacher:
+    """Open a teacher, and ask it for the first training rows.
+
+    Args:
+        spec: `file.py:function`, or a file of one of the kinds in OPENERS.
+        task: what it is to answer.
+        weights: a state dict for the module of `file.py:function`, or None.
+        normalize: what `--normalize` says, or None.
+        trust: whether files that can run code when loaded may be loaded.
+        device: where torch runs; ONNX Runtime and scikit-learn answer on the CPU.
+
+    Raises:
+        BadTeacher: it cannot be read, or does not fit the task.
+        BadConfiguration: a flag cannot be read, or does not belong to this kind of teacher.
+    """
+    request = Request(
+        spec=spec,
+        task=task,
+        weights=weights,
+        normalization=_normalization(normalize, task),
+        trust=trust,
+        device=device,
+    )
+    suffix = Path(spec).suffix.lower()
+    if is_python_spec(spec):
+        teacher: Teacher = open_torch_file(request)
+    elif suffix in OPENERS:
+        teacher = OPENERS[suffix](request)
+    else:
+        raise BadTeacher(f"{spec} is no kind of teacher; file.py:function or {', '.join(OPENERS)} is needed.")
+    check_teacher(teacher, task)
+    return teacher
+
+
+def _normalization(normalize: str | None, task: Task) -> Normalization | None:
+    if normalize is None:
+        return None
+    if not isinstance(task.train.inputs, Images):
+        raise BadConfiguration(f"--normalize {normalize} is for images; the task has a table.")
+    return parse_normalization(normalize, task.train.inputs.pixels.shape[-1])
+
+
+def check_teacher(teacher: Teacher, task: Task) -> None:
+    """Make sure that a teacher answers the first training rows with finite logits for all classes.
+
+    Raises:
+        BadTeacher: it fails, or its answer has another shape or numbers that are not finite.
+    """
+    probe = task.train.take(np.arange(min(PROBE_ROWS, len(task.train))))
+    answers = teacher.logits(probe)
+    wanted = (len(probe), len(task.classes))
+    if answers.shape[-1] != wanted[-1]:
+        raise BadTeacher(
+            f"{teacher.name} gives {answers.shape[-1]} classes; the task has {wanted[-1]}: "
+            f"{', '.join(task.classes)}."
+        )
+    if answers.shape != wanted:
+        raise BadTeacher(
+            f"{teacher.name} answers {len(probe)} rows with {answers.shape}; {wanted} is needed."
+        )
+    if not np.isfinite(answers).all():
+        raise BadTeacher(
+            f"{teacher.name} answers the first training rows with NaN or infinity; finite logits are needed."
+        )

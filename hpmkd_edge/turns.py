@@ -1,0 +1,171 @@
+"""One target's turns: probe an untrained size, train and judge a chain, time a student beside its teacher."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpmkd_edge import __version__
+from hpmkd_edge.bench.feeds import feeds_of_file
+from hpmkd_edge.bench.measurement import compare, measure
+from hpmkd_edge.bench.profile import Profile, read_profile, write_profile
+from hpmkd_edge.bench.protocol import SAMPLINGS
+from hpmkd_edge.bench.scoring import answer, score
+from hpmkd_edge.distill.candidates import Race, Rival, run_race
+from hpmkd_edge.distill.links import lesson_through
+from hpmkd_edge.export.conversion import convert, export_teacher, save_graph, student_graph
+from hpmkd_edge.plan.chain import Chain, Step, fits
+from hpmkd_edge.preparation import Preparation
+from hpmkd_edge.record import ProbeRecord
+from hpmkd_edge.recording import Round
+from hpmkd_edge.students.family import Size
+from hpmkd_edge.targets import Target
+from hpmkd_edge.teachers.teacher import TorchGraph
+from hpmkd_edge.verdict import Verdict, judge, judge_cost
+
+PARITY_ROWS: Final = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """What a target's turns share.
+
+    Attributes:
+        runtime: the one that is timed here.
+        state: the folder for files that a resumed run takes up.
+        probes: grows with each size that is probed.
+    """
+
+    target: Target
+    runtime: str
+    protocol: str
+    state: Path
+    preparation: Preparation
+    run_id: str
+    probes: list[ProbeRecord] = field(default_factory=list)
+
+    @property
+    def row(self) -> dict[str, NDArray[Any]]:
+        """One real row, as the shipped file takes it."""
+        return self.preparation.task.validation.inputs.take(np.zeros(1, np.int64)).feeds()
+
+    def facts(self) -> dict[str, str]:
+        """Return the metadata that makes the file alone enough on the board."""
+        task = self.preparation.task
+        return {
+            "hpmkd_edge.version": __version__,
+            "hpmkd_edge.run_id": self.run_id,
+            "hpmkd_edge.task": task.name,
+            "hpmkd_edge.data_sha256": task.digest,
+            "hpmkd_edge.classes": json.dumps(task.classes, ensure_ascii=False),
+            "hpmkd_edge.preprocessing": json.dumps(self.preparation.inlet.facts(), ensure_ascii=False),
+        }
+
+    def measured(self, path: Path) -> Profile:
+        """Measure the file at *path*, or read back the measurement of the very same file that lies beside it."""
+        kept = path.with_suffix(".json")
+        if kept.exists():
+            profile = read_profile(kept)
+            if profile.model_sha256 == sha256(path.read_bytes()).hexdigest():
+                return profile
+        profile = measure(
+            path,
+            runtime=self.runtime,
+            feeds=self.row,
+            sampling=SAMPLINGS[self.protocol],
+            threads=self.target.threads,
+            precision="fp32",
+        )
+        write_profile(profile, kept)
+        return profile
+
+    def probe(self, size: Size) -> Verdict:
+        """Build *size* untrained, export it, measure it and judge what it costs."""
+        workshop = self.preparation.workshop
+        path = self.state / f"{self.target.name}-probe-{size.width}x{size.depth}.onnx"
+        module = workshop.family.build(size, workshop.shape, workshop.seed)
+        save_graph(student_graph(module, self.preparation.inlet), path, self.facts())
+        profile, file_bytes = self.measured(path), path.stat().st_size
+        verdict = judge_cost(self.target, profile=profile, model_bytes=file_bytes)
+        self.probes.append(
+            ProbeRecord(
+                size=size.label,
+                parameters=size.parameters,
+                file_bytes=file_bytes,
+                p90_bound_ms=profile.percentile_bound_ms(90),
+                peak_memory_mb=profile.peak_memory_mb,
+                fits=fits(verdict),
+                reason="; ".join(judgement.reason for judgement in verdict.judgements),
+            )
+        )
+        return verdict
+
+    def turn(self, step: Step, number: int) -> Round:
+        """Train the rivals for a chain, export the winner, measure it and judge it on validation rows."""
+        preparation, rows = self.preparation, self.preparation.task.validation
+        race = self.race(step.chain)
+        path = self.state / f"{self.target.name}-round-{number}.onnx"
+        artifact = convert(
+            race.winner.trained.module,
+            preparation.inlet,
+            rows.take(np.arange(min(len(rows), PARITY_ROWS))),
+            path,
+            facts=self.facts(),
+            answer=answer,
+        )
+        profile = self.measured(path)
+        accuracy = score(path, rows.inputs.feeds(), rows.labels).accuracy
+        verdict = judge(
+            self.target,
+            profile=profile,
+            model_bytes=artifact.file_bytes,
+            accuracy=accuracy,
+            teacher_accuracy=preparation.best.accuracy,
+        )
+        return Round(
+            number=number,
+            step=step,
+            race=race,
+            artifact=artifact,
+            profile=profile,
+            validation_accuracy=accuracy,
+            verdict=verdict,
+        )
+
+    def race(self, chain: Chain) -> Race:
+        """Let labels alone, plain KD and, where the chain has intermediates, the chain compete."""
+        preparation = self.preparation
+        lessons = preparation.lessons()
+        rivals = [Rival(name="direct", lesson=preparation.untaught)]
+        rivals += [Rival(name=name, lesson=lesson) for name, lesson in lessons]
+        if len(chain.sizes) > 1:
+            through = lesson_through(
+                chain.sizes[:-1], lessons[0][1], preparation.untaught, preparation.views, preparation.workshop
+            )
+            rivals.append(Rival(name="chain", lesson=through))
+        return run_race(chain.end, rivals, preparation.workshop, preparation.task.validation.labels)
+
+    def beside_teacher(self, student: Path) -> tuple[Profile | None, Profile]:
+        """Time the best teacher and the student interleaved in one process; the teacher only where it is a graph."""
+        graph = self.preparation.best.teacher.graph()
+        paths, feeds = [student], [self.row]
+        if isinstance(graph, TorchGraph):
+            paths.append(export_teacher(graph, self.state / "teacher.onnx"))
+            feeds.append({"input": graph.example.numpy()})
+        elif isinstance(graph, Path):
+            paths.append(graph)
+            feeds.append(feeds_of_file(graph))
+        profiles = compare(
+            paths,
+            runtime=self.runtime,
+            feeds=feeds,
+            sampling=SAMPLINGS[self.protocol],
+            threads=self.target.threads,
+        )
+        return (profiles[1] if len(profiles) > 1 else None), profiles[0]

@@ -1,0 +1,150 @@
+"""The exported file answers as the student does, from raw rows on, and carries what a board needs."""
+
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from hpmkd_edge.bench.scoring import answer
+from hpmkd_edge.errors import ConversionFailed, ParityBroken
+from hpmkd_edge.export.conversion import convert, export_teacher, save_graph, student_graph
+from hpmkd_edge.export.parity import check_parity, compare_answers
+from hpmkd_edge.export.torch_graph import IR_VERSION, OPSET
+from hpmkd_edge.students.choose import FAMILIES
+from hpmkd_edge.students.inlet import fit_inlet, shape_of
+from hpmkd_edge.tasks.source import open_task
+from hpmkd_edge.teachers.teacher import TorchGraph
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return open_task("digits")
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "t.csv"
+    generator = np.random.default_rng(0)
+    lines = ["age,job title,owns,y"]
+    for number in range(90):
+        age = "" if number % 11 == 0 else f"{generator.normal(40, 9):.2f}"
+        lines.append(f"{age},{generator.choice(['cook', 'müller', ''])},{generator.choice(['true', 'false'])},{'ab'[number % 2]}")
+    path.write_text("\n".join(lines))
+    return open_task(str(path), label="y")
+
+
+def built(task, family, rung=1):
+    inlet = fit_inlet(task)
+    shape = shape_of(inlet, task)
+    return FAMILIES[family].build(FAMILIES[family].ladder(shape)[rung], shape, 0).eval(), inlet
+
+
+@pytest.mark.parametrize(("data", "family"), [("digits", "residual"), ("digits", "depthwise"), ("digits", "mlp"), ("table", "mlp")])
+def test_the_file_answers_as_the_student_does(data, family, request, tmp_path):
+    """From raw rows to probabilities, for one row as for many."""
+    task = request.getfixturevalue(data)
+    module, inlet = built(task, family)
+    artifact = convert(module, inlet, task.validation, tmp_path / "s.onnx", facts={}, answer=answer)
+    feeds = task.validation.inputs.feeds()
+    together = answer(artifact.path, feeds)
+    alone = answer(artifact.path, {name: array[:1] for name, array in feeds.items()})
+
+    assert artifact.parity.agreement == 1
+    assert artifact.parity.max_error < 1e-5
+    np.testing.assert_allclose(together.sum(1), 1, atol=1e-5)
+    np.testing.assert_allclose(alone[0], together[0], atol=1e-5)
+
+
+def test_the_file_is_clean_and_whole(digits, tmp_path):
+    """One file, stated opset and IR, free batch axis, facts in its metadata, no traces of the exporter's machine."""
+    module, inlet = built(digits, "residual")
+    path = tmp_path / "s.onnx"
+    save_graph(student_graph(module, inlet), path, {"hpmkd_edge.classes": json.dumps(digits.classes)})
+    model = onnx.load(path)
+    session = onnxruntime.InferenceSession(path)
+
+    assert [file.name for file in tmp_path.iterdir()] == ["s.onnx"]
+    assert model.ir_version == IR_VERSION
+    assert {(o.domain, o.version) for o in model.opset_import} == {("", OPSET)}
+    assert json.loads(session.get_modelmeta().custom_metadata_map["hpmkd_edge.classes"]) == list(digits.classes)
+    (images,) = session.get_inputs()
+    assert (images.name, images.type, images.shape[1:]) == ("images", "tensor(uint8)", [8, 8, 1])
+    assert isinstance(images.shape[0], str)
+    assert [output.name for output in session.get_outputs()] == ["probabilities"]
+    assert not any(node.metadata_props for node in model.graph.node)
+    assert b"site-packages" not in path.read_bytes()
+
+
+def test_a_table_s_columns_enter_by_their_own_names(table, tmp_path):
+    """Numbers as float32, text as strings, one row an array of shape [N, 1]."""
+    module, inlet = built(table, "mlp")
+    path = tmp_path / "s.onnx"
+    save_graph(student_graph(module, inlet), path, {})
+    inputs = {i.name: i.type for i in onnxruntime.InferenceSession(path).get_inputs()}
+
+    assert inputs == {"age": "tensor(float)", "job title": "tensor(string)", "owns": "tensor(float)"}
+
+
+def test_the_same_student_gives_the_same_bytes(digits, tmp_path):
+    """So that a run can be repeated to the file."""
+    module, inlet = built(digits, "mlp")
+    for name in ("a", "b"):
+        save_graph(student_graph(module, inlet), tmp_path / name, {"x": "y"})
+
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+class Branching(nn.Module):
+    """A module that no tracer can follow."""
+
+    def forward(self, x):
+        return torch.zeros(len(x), 10) if float(x.sum()) > 0 else torch.ones(len(x), 10)
+
+
+def test_what_torch_cannot_export_is_said_in_one_sentence(digits):
+    """With what is needed."""
+    with pytest.raises(ConversionFailed, match="data-dependent"):
+        student_graph(Branching(), fit_inlet(digits))
+
+
+def test_an_exporter_that_lies_is_caught(digits, tmp_path):
+    """Parity compares real answers: a file with other weights stops the run."""
+    module, inlet = built(digits, "mlp")
+    other, _ = built(digits, "mlp")
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    save_graph(student_graph(other, inlet), tmp_path / "other.onnx", {})
+    with pytest.raises(ParityBroken, match="is needed"):
+        convert(
+            module,
+            inlet,
+            digits.validation,
+            tmp_path / "s.onnx",
+            facts={},
+            answer=lambda _, feeds: answer(tmp_path / "other.onnx", feeds),
+        )
+
+
+def test_parity_counts_a_draw_as_agreement_and_nan_as_none():
+    """Two classes within 1e-4 may come out either way; NaN never passes."""
+    wanted = np.array([[0.5, 0.49995, 0.00005], [0.9, 0.1, 0.0]], np.float32)
+    given = np.array([[0.49995, 0.5, 0.00005], [0.9, 0.1, 0.0]], np.float32)
+
+    assert compare_answers(given, wanted).agreement == 1
+    assert compare_answers(wanted[:, ::-1], wanted).agreement < 1
+    with pytest.raises(ParityBroken):
+        check_parity(compare_answers(np.full_like(wanted, np.nan), wanted), "fp32")
+
+
+def test_a_torch_teacher_can_be_exported_for_timing(tmp_path):
+    """From its preprocessed input to logits."""
+    module = nn.Sequential(nn.Flatten(), nn.Linear(12, 5)).eval()
+    path = export_teacher(TorchGraph(module=module, example=torch.ones(1, 3, 2, 2)), tmp_path / "t.onnx")
+    (logits,) = onnxruntime.InferenceSession(path).run(None, {"input": np.ones((1, 3, 2, 2), np.float32)})
+
+    np.testing.assert_allclose(logits, module(torch.ones(1, 3, 2, 2)).detach().numpy(), atol=1e-6)

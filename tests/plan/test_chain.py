@@ -1,0 +1,139 @@
+"""Sizing by measured cost, and how a verdict moves it."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hpmkd_edge.plan.chain import Chain, first_chain, fits, resize
+from hpmkd_edge.students.family import Size
+from hpmkd_edge.verdict import Judgement, Outcome, Provenance, Verdict
+
+LADDER = tuple(Size(family="f", width=w, depth=1, parameters=100 * w * w) for w in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32))
+
+
+def judgement(budget, value, limit, *, known=True):
+    broken = value > limit if budget != "accuracy" else value < limit
+    outcome = (Outcome.BROKEN if broken else Outcome.MET) if known else Outcome.INCONCLUSIVE
+    return Judgement(
+        budget=budget,
+        outcome=outcome,
+        provenance=Provenance.MEASURED if known else Provenance.UNKNOWN,
+        value=value if known else None,
+        limit=limit,
+        warn=None,
+        unit="ms",
+        here=None if known else value,
+        reason=f"{budget} is {value:g}, {limit:g} needed",
+    )
+
+
+def verdict(*judgements):
+    return Verdict(target="board", judgements=judgements)
+
+
+def latency_probe(limit, power=0.7, *, known=True):
+    """Return a probe whose latency grows as a power of the parameters, and the list of what it measured."""
+    measured = []
+
+    def probe(size):
+        measured.append(size)
+        return verdict(judgement("latency_ms.p90", 0.01 * size.parameters**power, limit, known=known))
+
+    return probe, measured
+
+
+@given(st.floats(1e-3, 1e3), st.floats(0.2, 1.5), st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_the_chain_ends_at_the_largest_size_that_fits(limit, power, known):
+    """As a search over all sizes finds it, for any cost that grows with size; and nothing is measured twice."""
+    probe, measured = latency_probe(limit, power, known=known)
+    end = first_chain(LADDER, probe).chain.end
+    fitting = [size for size in LADDER if 0.01 * size.parameters**power <= limit]
+
+    assert end == (fitting[-1] if fitting else LADDER[0])
+    assert len(measured) == len(set(measured)) <= len(LADDER)
+
+
+def test_a_tight_budget_picks_a_smaller_student_than_a_loose_one():
+    """Three budgets, three sizes, in order."""
+    ends = [first_chain(LADDER, latency_probe(limit)[0]).chain.end.parameters for limit in (0.5, 2.5, 8)]
+
+    assert ends == sorted(set(ends))
+
+
+def test_few_sizes_are_measured():
+    """The fit saves measurements: fewer than a bisection and its two ends would take, on the law that it assumes."""
+    probe, measured = latency_probe(3.0, power=0.5)
+    first_chain(LADDER, probe)
+
+    assert len(measured) <= 6
+
+
+def test_the_reason_names_the_budget_that_nothing_fits():
+    """The user must know which of them to move."""
+    step = first_chain(LADDER, latency_probe(1e-6)[0])
+
+    assert "no size fits" in step.reason
+    assert "latency_ms.p90" in step.reason
+
+
+def test_what_is_unknown_on_the_board_is_planned_with_this_host_s_number():
+    """And never called broken for it."""
+    over = verdict(judgement("latency_ms.p90", 9.0, 8.0, known=False))
+
+    assert not fits(over)
+    assert over.outcome is Outcome.INCONCLUSIVE
+
+
+def moved(chain, *judgements, tried=None, allowed=LADDER[:6]):
+    return resize(
+        chain,
+        verdict(*judgements),
+        allowed=allowed,
+        ladder=LADDER,
+        tried=tried or [chain],
+        teacher_parameters=LADDER[-1].parameters,
+    )
+
+
+def end_at(place):
+    return Chain(sizes=(LADDER[place],))
+
+
+def test_a_broken_cost_takes_the_next_smaller_end():
+    """Also when the accuracy is broken too: a smaller file at least fits."""
+    for others in ((), (judgement("accuracy", 0.8, 0.9),)):
+        step = moved(end_at(3), judgement("model_size_mb", 5, 4), *others)
+        assert step.chain == end_at(2)
+        assert "model_size_mb" in step.reason
+
+
+def test_a_broken_accuracy_with_cost_to_spare_takes_the_next_larger_end():
+    """While one is allowed."""
+    step = moved(end_at(3), judgement("accuracy", 0.8, 0.9), judgement("model_size_mb", 1, 4))
+
+    assert step.chain == end_at(4)
+
+
+def test_a_broken_accuracy_without_room_takes_one_intermediate_once():
+    """It lies between teacher and student; a second time there is nothing left."""
+    broken = judgement("accuracy", 0.8, 0.9)
+    step = moved(end_at(5), broken)
+
+    assert len(step.chain.sizes) == 2
+    assert LADDER[5].parameters < step.chain.sizes[0].parameters < LADDER[-1].parameters
+    assert step.chain.end == LADDER[5]
+    assert moved(step.chain, broken, tried=[end_at(5), step.chain]) is None
+
+
+def test_a_size_that_was_tried_is_not_tried_again():
+    """Too large, then too weak: going back would go round for ever."""
+    step = moved(end_at(2), judgement("accuracy", 0.8, 0.9), tried=[end_at(3), end_at(2)])
+
+    assert step is None or len(step.chain.sizes) > 1
+    assert moved(end_at(0), judgement("model_size_mb", 5, 4)) is None
+
+
+def test_a_met_verdict_ends_the_loop():
+    """Inconclusive ones too: more training does not make a board known."""
+    assert moved(end_at(3), judgement("model_size_mb", 1, 4)) is None
+    assert moved(end_at(3), judgement("latency_ms.p90", 1, 4, known=False)) is None

@@ -1,0 +1,232 @@
+"""Profiles, targets and a report to judge and show."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from hpmkd_edge.bench.profile import Host, Profile
+from hpmkd_edge.record import (
+    Cost,
+    DataRecord,
+    GainRecord,
+    ProbeRecord,
+    Report,
+    RivalRecord,
+    RoundRecord,
+    StudentRecord,
+    TeacherRecord,
+)
+from hpmkd_edge.targets import (
+    AccuracyLimit,
+    Budgets,
+    Device,
+    LatencyLimit,
+    Limit,
+    PlacementLimit,
+    Target,
+)
+from hpmkd_edge.verdict import judge
+
+BOARD = Device(
+    name="board",
+    description="A board",
+    identity=("Board 9",),
+    memory_mb=8000.0,
+    bandwidth_gb_s=None,
+    power_modes=("7W", "15W"),
+    status="verified",
+    source="this file",
+)
+HERE = replace(BOARD, name="host", description="this machine", identity=(), memory_mb=None, power_modes=())
+
+
+def make_host(**changes: Any) -> Host:
+    host = Host(
+        name="quiet",
+        model="Some CPU at 2 GHz",
+        system="Linux 6.1",
+        python="3.11.4",
+        cores=4,
+        memory_mb=7600.0,
+        load_average=0.1,
+        governor=None,
+        power_mode=None,
+    )
+    return replace(host, **changes)
+
+
+def make_profile(
+    *, ms: float = 1.0, samples_ns: tuple[int, ...] | None = None, host: Host | None = None, **changes: Any
+) -> Profile:
+    """Return the profile of 1,000 runs of *ms* each, without a flag."""
+    profile = Profile(
+        model="student.onnx",
+        model_sha256="5" * 64,
+        model_bytes=1_000_000,
+        runtime="onnxruntime",
+        runtime_version="1.31.0",
+        providers=("CPUExecutionProvider",),
+        precision="fp32",
+        batch=1,
+        threads=1,
+        protocol="quick",
+        processes=1,
+        load_ms=20.0,
+        first_run_ms=2.0,
+        warmup_ms=1000.0,
+        engine_build_s=None,
+        samples_ns=samples_ns or (round(ms * 1e6),) * 1000,
+        reference_ns=(300_000,) * 1000,
+        peak_memory_mb=16.0,
+        placement_share=None,
+        host=host or make_host(),
+        tool_version="0.1.0",
+        taken_at="2025-01-01T00:00:00+00:00",
+    )
+    return replace(profile, **changes)
+
+
+def make_target(*, device: Device = HERE, **changes: Any) -> Target:
+    """Return a target with a budget of each kind that onnxruntime can answer."""
+    budgets = Budgets(
+        latency_ms=(LatencyLimit(percentile="p90", limit=Limit(fail=8.0, warn=7.0)),),
+        peak_memory_mb=Limit(fail=64.0),
+        model_size_mb=Limit(fail=4.0),
+        accuracy=AccuracyLimit(max_drop=0.02),
+    )
+    target = Target(
+        name=device.name, device=device, runtime="onnxruntime", precisions=("fp32",), budgets=budgets
+    )
+    return replace(target, **changes)
+
+
+FULL = Budgets(
+    latency_ms=(
+        LatencyLimit(percentile="p50", limit=Limit(warn=0.5)),
+        LatencyLimit(percentile="p90", limit=Limit(fail=8.0, warn=7.0)),
+    ),
+    peak_memory_mb=Limit(fail=64.0),
+    model_size_mb=Limit(fail=4.0),
+    accuracy=AccuracyLimit(min=0.9, max_drop=0.02),
+    placement=PlacementLimit(min_macs_share=0.95, warn_macs_share=0.99),
+    engine_build_s=Limit(fail=600.0),
+)
+
+
+def make_report(target: Target | None = None, profile: Profile | None = None, **changes: Any) -> Report:
+    """Return a report whose verdict is that of its numbers."""
+    target, profile = target or make_target(), profile or make_profile()
+    verdict = judge(
+        target, profile=profile, model_bytes=profile.model_bytes, accuracy=0.912345, teacher_accuracy=0.93
+    )
+    report = Report(
+        tool_version="0.1.0",
+        run_id="3f5a9c1d",
+        started_at="2025-01-01T00:00:00+00:00",
+        seconds=512.4,
+        command="hpmkd-edge compress --data rows.csv --teacher teacher.onnx --output runs/first",
+        seed=0,
+        target=target.name,
+        judged_against=target,
+        classes=("cat", "dog"),
+        data=DataRecord(
+            name="pets [2]",
+            source="rows.csv",
+            kind="images",
+            sha256="d" * 64,
+            split_rule="every tenth row is a test row",
+            train_rows=40_000,
+            validation_rows=5_000,
+            test_rows=5_000,
+        ),
+        teachers=(
+            _teacher("resnet56", 0.935, 0.93),
+            _teacher("resnet20", 0.92, 0.915, trained_here=True),
+        ),
+        settings=(("temperature", "4.0"), ("learning rate", "0.01 | cosine")),
+        probes=(
+            ProbeRecord(
+                size="cnn-32x3",
+                parameters=98_522,
+                file_bytes=401_220,
+                p90_bound_ms=1.73,
+                peak_memory_mb=17.0,
+                fits=True,
+                reason="1.73 ms p90 is at most 7",
+            ),
+        ),
+        rounds=(
+            RoundRecord(
+                number=1,
+                reason="The largest size that meets the cost budgets.",
+                chain=("cnn-64x3", "cnn-32x3"),
+                rivals=(
+                    _rival("labels alone", "labels", 0.9),
+                    _rival("plain KD", "response", 0.905),
+                    _rival("chain of 2", "response", 0.915, won=True),
+                ),
+                gains=(
+                    GainRecord(
+                        of="chain of 2", over="labels alone", points=1.5, low=0.7, high=2.3, verdict="gain"
+                    ),
+                    GainRecord(
+                        of="chain of 2",
+                        over="plain KD",
+                        points=1.0,
+                        low=-0.1,
+                        high=2.1,
+                        verdict="inconclusive",
+                    ),
+                ),
+                parity_agreement=1.0,
+                parity_max_error=3.2e-7,
+                verdict=verdict,
+            ),
+        ),
+        student=StudentRecord(
+            size="cnn-32x3",
+            family="cnn",
+            won_by="chain of 2",
+            validation_accuracy=0.915,
+            test_accuracy=0.912345,
+            cost=Cost(
+                parameters=98_522, file_bytes=profile.model_bytes, p50_ms=0.9, p90_ms=1.0, peak_memory_mb=16.0
+            ),
+            p90_bound_ms=profile.percentile_bound_ms(90),
+            latency_flags=profile.flags,
+        ),
+        student_sha256=profile.model_sha256,
+        profile=profile,
+        retention=0.912345 / 0.93,
+        verdict=verdict,
+        host=profile.host,
+        board_command=None,
+        notes=("The second teacher was trained on the spot.",),
+    )
+    return replace(report, **changes)
+
+
+def _teacher(name: str, validation: float, test: float, *, trained_here: bool = False) -> TeacherRecord:
+    return TeacherRecord(
+        name=name,
+        kind="torch",
+        sha256="7" * 64,
+        trained_here=trained_here,
+        preprocessing="pixels / 255",
+        validation_accuracy=validation,
+        test_accuracy=test,
+        cost=Cost(parameters=861_620, file_bytes=3_520_000, p50_ms=6.25, p90_ms=6.5, peak_memory_mb=41.5),
+    )
+
+
+def _rival(name: str, method: str, accuracy: float, *, won: bool = False) -> RivalRecord:
+    return RivalRecord(
+        name=name,
+        method=method,
+        epochs=20,
+        validation_accuracy=accuracy,
+        validation_loss=1 - accuracy,
+        seconds=61.25,
+        won=won,
+    )

@@ -43,9 +43,7 @@ def paired_gain(
     """
     rows = len(of_correct)
     if rows == 0 or of_correct.shape != over_correct.shape:
-        raise ValueError(
-            f"the answers have shapes {of_correct.shape} and {over_correct.shape}; [N] is needed."
-        )
+        raise ValueError(f"the answers have shapes {of_correct.shape} and {over_correct.shape}; [N] is needed.")
     won = int(np.count_nonzero(of_correct & ~over_correct))
     lost = int(np.count_nonzero(over_correct & ~of_correct))
     # Resampling rows only ever changes how many of them are won, lost or tied: one multinomial a draw.

@@ -95,7 +95,5 @@ def read_answer(folder: Path) -> tuple[Answer, tuple[NDArray[np.int64], ...]] | 
         return None
     answer = decode(Answer, parse(path.read_text(encoding="utf-8")), "the answer")
     count = len(list(folder.glob("samples-*.npy")))
-    samples: list[NDArray[Any]] = [
-        np.load(folder / f"samples-{i}.npy", allow_pickle=False) for i in range(count)
-    ]
+    samples: list[NDArray[Any]] = [np.load(folder / f"samples-{i}.npy", allow_pickle=False) for i in range(count)]
     return answer, tuple(samples)

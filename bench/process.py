@@ -50,9 +50,7 @@ def visit(job: Job, feeds: tuple[Feeds, ...], timeout_s: float) -> Visit:
         if code is None:
             raise MeasurementFailed(f"measuring {models} took longer than the {timeout_s:g} s that it may.")
         if code < 0:
-            raise MeasurementFailed(
-                f"the process that measured {models} was killed by {_signal_name(-code)}."
-            )
+            raise MeasurementFailed(f"the process that measured {models} was killed by {_signal_name(-code)}.")
         found = read_answer(folder)
     if found is None:
         raise MeasurementFailed(

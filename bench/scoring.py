@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,7 @@ class Score:
 
 
 def answer(
-    path: Path, feeds: Feeds, *, runtime: str = "onnxruntime", batch: int = 256
+    path: Path, feeds: Mapping[str, NDArray[Any]], *, runtime: str = "onnxruntime", batch: int = 256
 ) -> NDArray[np.float32]:
     """Return the file's first output on all rows, [N, K], run in batches on all cores of this process.
 
@@ -80,7 +81,9 @@ def answer(
     return np.concatenate(answers)
 
 
-def score(path: Path, feeds: Feeds, labels: NDArray[np.int64], *, runtime: str = "onnxruntime") -> Score:
+def score(
+    path: Path, feeds: Mapping[str, NDArray[Any]], labels: NDArray[np.int64], *, runtime: str = "onnxruntime"
+) -> Score:
     """Answer all rows and compare with *labels*, [N], each in 0 … K − 1; the output is probabilities.
 
     Raises:
@@ -91,9 +94,7 @@ def score(path: Path, feeds: Feeds, labels: NDArray[np.int64], *, runtime: str =
     answers_NK = answer(path, feeds, runtime=runtime)
     if not np.isfinite(answers_NK).all():
         bad = int(np.count_nonzero(~np.isfinite(answers_NK).all(axis=1)))
-        raise MeasurementFailed(
-            f"{path.name} answers {bad} rows with NaN or infinity; probabilities are needed."
-        )
+        raise MeasurementFailed(f"{path.name} answers {bad} rows with NaN or infinity; probabilities are needed.")
     rows, classes = answers_NK.shape
     if labels.shape != (rows,) or labels.min() < 0 or labels.max() >= classes:
         raise BadData(f"the labels have shape {labels.shape}; {rows}, each in 0 … {classes - 1}, are needed.")
@@ -105,5 +106,5 @@ def score(path: Path, feeds: Feeds, labels: NDArray[np.int64], *, runtime: str =
     )
 
 
-def _rows(feeds: Feeds, start: int, batch: int) -> Feeds:
+def _rows(feeds: Mapping[str, NDArray[Any]], start: int, batch: int) -> Feeds:
     return {name: array[start : start + batch] for name, array in feeds.items()}

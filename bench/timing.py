@@ -70,9 +70,7 @@ def _block(turn: Turn, sampling: Sampling, limit: int, clock: Clock) -> list[int
     return samples
 
 
-def sample(
-    turns: Sequence[Turn], sampling: Sampling, clock: Clock = perf_counter_ns
-) -> tuple[NDArray[np.int64], ...]:
+def sample(turns: Sequence[Turn], sampling: Sampling, clock: Clock = perf_counter_ns) -> tuple[NDArray[np.int64], ...]:
     """Run all models round after round until both minima of this process are reached.
 
     What disturbs the machine then disturbs all of them alike, so that ratios repeat where times do not.

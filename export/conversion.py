@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,11 +36,12 @@ def student_graph(module: nn.Module, inlet: Inlet) -> onnx.ModelProto:
     module = module.cpu().eval()
     if isinstance(inlet, ImageInlet):
         pixels = torch.zeros((2, *inlet.sides, len(inlet.mean)), dtype=torch.uint8)
-        return torch_graph(
-            FromPixels(module, inlet).eval(), pixels, name_in="images", name_out="probabilities"
-        )
+        return torch_graph(FromPixels(module, inlet).eval(), pixels, name_in="images", name_out="probabilities")
     body = torch_graph(
-        FromFeatures(module).eval(), torch.zeros((2, *inlet.features)), name_in="features", name_out="probabilities"
+        FromFeatures(module).eval(),
+        torch.zeros((2, *inlet.features)),
+        name_in="features",
+        name_out="probabilities",
     )
     return join_graphs(table_graph(inlet.encoding), body, via="features")
 
@@ -55,7 +55,7 @@ def save_graph(graph: onnx.ModelProto, path: Path, facts: Mapping[str, str]) -> 
     onnx.checker.check_model(graph, full_check=False)
     beside = path.with_name(path.name + ".new")
     beside.write_bytes(graph.SerializeToString())
-    os.replace(beside, path)
+    beside.replace(path)
 
 
 def convert(

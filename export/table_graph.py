@@ -77,9 +77,7 @@ def table_graph(encoding: Encoding) -> onnx.ModelProto:
 
     numbered = {number.name for number in numbers}
     inputs = [
-        helper.make_tensor_value_info(
-            name, TensorProto.FLOAT if name in numbered else TensorProto.STRING, ["batch", 1]
-        )
+        helper.make_tensor_value_info(name, TensorProto.FLOAT if name in numbered else TensorProto.STRING, ["batch", 1])
         for name in names
     ]
     result = helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch", encoding.width])

@@ -29,6 +29,9 @@ LARGEST_BATCH: Final = 65_536
 class FromPixels(nn.Module):
     """The student behind its inlet: uint8 [N, H, W, C] to probabilities [N, K]."""
 
+    scale: Tensor
+    offset: Tensor
+
     def __init__(self, body: nn.Module, inlet: ImageInlet) -> None:
         super().__init__()
         self.body = body

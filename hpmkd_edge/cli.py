@@ -37,14 +37,17 @@ class Format(str, Enum):
 
 
 TargetsFile = Annotated[
-    Path | None, typer.Option("--targets", help="Your own targets, in the form of targets.yaml.", metavar="FILE")
+    Path | None,
+    typer.Option("--targets", help="Your own targets, in the form of targets.yaml.", metavar="FILE"),
 ]
 Output = Annotated[Format, typer.Option("--format", help="For people, or for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars, no table.")]
 
 
 @app.callback(invoke_without_command=True)
-def top(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+def top(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
     """Distill a trained model into one that fits a board, and prove that it fits."""
     if version:
         print(f"hpmkd-edge {__version__}")
@@ -92,7 +95,8 @@ def compress(
     rounds: Annotated[int, typer.Option(help="Most turns of train, measure, resize.")] = 3,
     epochs: Annotated[int | None, typer.Option(help="Of each training. [default: by the rows]")] = None,
     views: Annotated[
-        int | None, typer.Option(help="Shifted copies of the images, each labeled by the teacher. [default: by the rows]")
+        int | None,
+        typer.Option(help="Shifted copies of the images, each labeled by the teacher. [default: by the rows]"),
     ] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Views may be mirrored (photographs, not digits).")] = False,
     compression: Annotated[float, typer.Option(help="At least so many times smaller than the teacher.")] = 10.0,
@@ -159,7 +163,8 @@ def gate(
     reports: Annotated[list[Path], typer.Argument(help="report.json of one run or several.", metavar="REPORT...")],
     targets: TargetsFile = None,
     profile: Annotated[
-        list[Path] | None, typer.Option(help="A measurement of the same student, taken on the board; repeatable.")
+        list[Path] | None,
+        typer.Option(help="A measurement of the same student, taken on the board; repeatable."),
     ] = None,
     format: Output = Format.TEXT,  # noqa: A002
 ) -> None:
@@ -174,7 +179,7 @@ def gate(
 
     verdicts = judge_again(
         [read_report(path) for path in reports],
-        targets=load_targets(targets) if targets or profile else None,
+        targets=load_targets(targets) if targets else None,
         profiles=[read_profile(path) for path in profile or ()],
     )
     if format is Format.JSON:
@@ -199,10 +204,10 @@ def profile(
     format: Output = Format.TEXT,  # noqa: A002
 ) -> None:
     """Measure a model file here, and judge what it costs; accuracy is the gate's."""
-    from hpmkd_edge.bench.feeds import feeds_of_file
     from hpmkd_edge.bench.measurement import measure
     from hpmkd_edge.bench.profile import write_profile
     from hpmkd_edge.bench.protocol import SAMPLINGS
+    from hpmkd_edge.bench.runtimes.feeds import feeds_of_file
     from hpmkd_edge.errors import unknown
     from hpmkd_edge.report.gate import exit_code_of
     from hpmkd_edge.report.machine import verdicts_to_json
@@ -271,7 +276,10 @@ def main() -> None:
         print(f"hpmkd-edge: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        print("hpmkd-edge: stopped at once; the last saved state can be taken up with --resume.", file=sys.stderr)
+        print(
+            "hpmkd-edge: stopped at once; the last saved state can be taken up with --resume.",
+            file=sys.stderr,
+        )
         sys.exit(130)
     except BrokenPipeError:
         # The reader of the output has gone, as with `| head`; Python would complain once more at exit.

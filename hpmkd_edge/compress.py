@@ -155,7 +155,7 @@ def _fit_to(target: Target, preparation: Preparation, request: Request, facts: F
         test_accuracy=student.accuracy,
         teachers_test_accuracy=teachers,
         verdict=verdict,
-        notes=[] if missing is None else [f"Timed in ONNX Runtime on this host, since {missing}."],
+        notes=[] if missing is None else [f"Timed in ONNX Runtime on this host, since {missing.rstrip('.')}."],
     )
 
 

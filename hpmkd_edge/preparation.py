@@ -200,13 +200,16 @@ def _settings(request: Request, task: Task, teachers: Sequence[Teacher]) -> tupl
 
 
 def _workshop(
-    family: Family, shape: Shape, settings: Settings, request: Request, folder: RunFolder, stop: Callable[[], bool]
+    family: Family,
+    shape: Shape,
+    settings: Settings,
+    request: Request,
+    folder: RunFolder,
+    stop: Callable[[], bool],
 ) -> Workshop:
     trainings = folder.state / "trainings"
     trainings.mkdir(exist_ok=True)
-    return Workshop(
-        family=family, shape=shape, settings=settings, seed=request.seed, folder=trainings, stop=stop
-    )
+    return Workshop(family=family, shape=shape, settings=settings, seed=request.seed, folder=trainings, stop=stop)
 
 
 def _tutor(teacher: Teacher, task: Task, *, trained_here: bool) -> Tutor:

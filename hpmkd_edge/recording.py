@@ -30,7 +30,7 @@ from hpmkd_edge.record import (
 )
 from hpmkd_edge.request import Request
 from hpmkd_edge.targets import Target
-from hpmkd_edge.verdict import Outcome, Provenance, Verdict
+from hpmkd_edge.verdict import Outcome, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +156,11 @@ def record_run(
             preprocessing=tutor.teacher.preprocessing,
             validation_accuracy=tutor.accuracy,
             test_accuracy=accuracy,
-            cost=_cost(tutor.teacher.parameters, tutor.teacher.model_bytes, teacher_profile if tutor is best else None),
+            cost=_cost(
+                tutor.teacher.parameters,
+                tutor.teacher.model_bytes,
+                teacher_profile if tutor is best else None,
+            ),
         )
         for tutor, accuracy in zip(preparation.tutors, teachers_test_accuracy, strict=True)
     )
@@ -168,6 +172,7 @@ def record_run(
         command=request.command,
         seed=request.seed,
         target=target.name,
+        judged_against=target,
         classes=task.classes,
         data=DataRecord(
             name=task.name,
@@ -199,7 +204,11 @@ def record_run(
         verdict=verdict,
         host=shipped.profile.host,
         board_command=board_command(target, facts.final, verdict.outcome),
-        notes=(*preparation.notes, *notes, *_cautions(preparation, shipped, test_accuracy, teachers[0].test_accuracy)),
+        notes=(
+            *preparation.notes,
+            *notes,
+            *_cautions(preparation, shipped, test_accuracy, teachers[0].test_accuracy),
+        ),
     )
     write_report(report, facts.folder / "report.json")
     (facts.folder / "report.md").write_text(to_markdown(report), encoding="utf-8")
@@ -209,7 +218,10 @@ def record_run(
         command=request.command,
         seed=request.seed,
         created_at=facts.started_at,
-        inputs=((task.source, task.digest), *((tutor.teacher.name, tutor.teacher.digest) for tutor in preparation.tutors)),
+        inputs=(
+            (task.source, task.digest),
+            *((tutor.teacher.name, tutor.teacher.digest) for tutor in preparation.tutors),
+        ),
     )
     return report
 

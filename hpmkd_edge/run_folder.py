@@ -36,7 +36,7 @@ class RunFolder:
         """Drop the state, and put the run in its place in one move."""
         shutil.rmtree(self.state)
         (self.partial / "request.json").unlink()
-        os.replace(self.partial, self.final)
+        self.partial.replace(self.final)
 
 
 def plan_folder(output: Path) -> RunFolder:

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpmkd_edge import __version__
-from hpmkd_edge.bench.feeds import feeds_of_file
 from hpmkd_edge.bench.measurement import compare, measure
 from hpmkd_edge.bench.profile import Profile, read_profile, write_profile
 from hpmkd_edge.bench.protocol import SAMPLINGS
+from hpmkd_edge.bench.runtimes.feeds import feeds_of_file
 from hpmkd_edge.bench.scoring import answer, score
 from hpmkd_edge.distill.candidates import Race, Rival, run_race
 from hpmkd_edge.distill.links import lesson_through

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Final
 
 from hpmkd_edge.bench.profile import Profile
-from hpmkd_edge.targets import AccuracyLimit, Target
+from hpmkd_edge.targets import AccuracyLimit, Limit, Target
 
 # Budgets that ask for at least their limit; all others ask for at most.
 AT_LEAST: Final = frozenset({"accuracy", "placement"})
@@ -40,7 +40,7 @@ class Judgement:
     """One budget's answer.
 
     Attributes:
-        budget: as in targets.yaml: "latency_ms.p90", "model_size_mb", "accuracy", …
+        budget: as in targets.yaml: "latency_ms.p90", "model_size_mb", "placement", "accuracy", …
         value: the number that was judged (the upper bound for a latency), or None if unknown.
         limit: the fail level, or for accuracy and placement the least that is allowed; same unit
             as value. None where the budget only warns, or hangs on an unknown accuracy.
@@ -114,16 +114,9 @@ def judge_cost(target: Target, *, profile: Profile | None, model_bytes: int | No
     judgements = []
     for latency in budgets.latency_ms:
         p = float(latency.percentile[1:])
-        asked = _Budget(
-            name=f"latency_ms.{latency.percentile}",
-            unit="ms",
-            noun=f" ms {latency.percentile}",
-            limit=latency.limit.fail,
-            warn=latency.limit.warn,
-        )
         judgements.append(
             _judge_profiled(
-                asked,
+                _most(f"latency_ms.{latency.percentile}", "ms", latency.limit, f" {latency.percentile}"),
                 target,
                 profile,
                 value=profile.percentile_bound_ms(p) if profile else None,
@@ -131,26 +124,20 @@ def judge_cost(target: Target, *, profile: Profile | None, model_bytes: int | No
                 flags=profile.flags if profile else (),
             )
         )
-    if (limit := budgets.peak_memory_mb) is not None:
-        asked = _Budget(name="peak_memory_mb", unit="MB", noun=" MB", limit=limit.fail, warn=limit.warn)
+    if budgets.peak_memory_mb is not None:
+        asked = _most("peak_memory_mb", "MB", budgets.peak_memory_mb)
         memory = profile.peak_memory_mb if profile else None
         judgements.append(_judge_profiled(asked, target, profile, value=memory))
-    if (limit := budgets.model_size_mb) is not None:
-        asked = _Budget(name="model_size_mb", unit="MB", noun=" MB", limit=limit.fail, warn=limit.warn)
-        size = None if model_bytes is None else model_bytes / 1e6
-        judgements.append(_judge_measured(asked, size))
-    if (placement := budgets.placement) is not None:
-        asked = _Budget(
-            name="placement",
-            unit="share",
-            noun=" of the multiply-adds",
-            limit=placement.min_macs_share,
-            warn=placement.warn_macs_share,
-        )
+    if budgets.model_size_mb is not None:
+        asked = _most("model_size_mb", "MB", budgets.model_size_mb)
+        judgements.append(_judge_measured(asked, None if model_bytes is None else model_bytes / 1e6))
+    if budgets.placement is not None:
+        least, warn = budgets.placement.min_macs_share, budgets.placement.warn_macs_share
+        asked = _Budget(name="placement", unit="share", noun=" of the multiply-adds", limit=least, warn=warn)
         share = profile.placement_share if profile else None
         judgements.append(_judge_profiled(asked, target, profile, value=share))
-    if (limit := budgets.engine_build_s) is not None:
-        asked = _Budget(name="engine_build_s", unit="s", noun=" s", limit=limit.fail, warn=limit.warn)
+    if budgets.engine_build_s is not None:
+        asked = _most("engine_build_s", "s", budgets.engine_build_s)
         build = profile.engine_build_s if profile else None
         judgements.append(_judge_profiled(asked, target, profile, value=build))
     return Verdict(target=target.name, judgements=tuple(judgements))
@@ -208,6 +195,10 @@ class _Budget:
             here=here,
             reason=reason,
         )
+
+
+def _most(name: str, unit: str, limit: Limit, suffix: str = "") -> _Budget:
+    return _Budget(name=name, unit=unit, noun=f" {unit}{suffix}", limit=limit.fail, warn=limit.warn)
 
 
 def _judge_profiled(

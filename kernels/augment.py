@@ -15,13 +15,11 @@ def _scramble(seed: int, row: int) -> int:
     z = uint64(seed) * uint64(0x9E3779B97F4A7C15) + (uint64(row) + uint64(1)) * uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> uint64(30))) * uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> uint64(27))) * uint64(0x94D049BB133111EB)
-    return z ^ (z >> uint64(31))
+    return z ^ (z >> uint64(31))  # type: ignore[no-any-return]
 
 
 @njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
-def _shift_rows(
-    pixels: NDArray[np.uint8], seed: int, reach: int, flip: bool, out: NDArray[np.uint8]
-) -> None:
+def _shift_rows(pixels: NDArray[np.uint8], seed: int, reach: int, flip: bool, out: NDArray[np.uint8]) -> None:
     rows, height, width, channels = pixels.shape
     span = uint64(2 * reach + 1)
     for n in prange(rows):

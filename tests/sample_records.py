@@ -95,9 +95,7 @@ def make_target(*, device: Device = HERE, **changes: Any) -> Target:
         model_size_mb=Limit(fail=4.0),
         accuracy=AccuracyLimit(max_drop=0.02),
     )
-    target = Target(
-        name=device.name, device=device, runtime="onnxruntime", precisions=("fp32",), budgets=budgets
-    )
+    target = Target(name=device.name, device=device, runtime="onnxruntime", precisions=("fp32",), budgets=budgets)
     return replace(target, **changes)
 
 
@@ -117,9 +115,7 @@ FULL = Budgets(
 def make_report(target: Target | None = None, profile: Profile | None = None, **changes: Any) -> Report:
     """Return a report whose verdict is that of its numbers."""
     target, profile = target or make_target(), profile or make_profile()
-    verdict = judge(
-        target, profile=profile, model_bytes=profile.model_bytes, accuracy=0.912345, teacher_accuracy=0.93
-    )
+    verdict = judge(target, profile=profile, model_bytes=profile.model_bytes, accuracy=0.912345, teacher_accuracy=0.93)
     report = Report(
         tool_version="0.1.0",
         run_id="3f5a9c1d",
@@ -167,9 +163,7 @@ def make_report(target: Target | None = None, profile: Profile | None = None, **
                     _rival("chain of 2", "response", 0.915, won=True),
                 ),
                 gains=(
-                    GainRecord(
-                        of="chain of 2", over="labels alone", points=1.5, low=0.7, high=2.3, verdict="gain"
-                    ),
+                    GainRecord(of="chain of 2", over="labels alone", points=1.5, low=0.7, high=2.3, verdict="gain"),
                     GainRecord(
                         of="chain of 2",
                         over="plain KD",
@@ -190,9 +184,7 @@ def make_report(target: Target | None = None, profile: Profile | None = None, **
             won_by="chain of 2",
             validation_accuracy=0.915,
             test_accuracy=0.912345,
-            cost=Cost(
-                parameters=98_522, file_bytes=profile.model_bytes, p50_ms=0.9, p90_ms=1.0, peak_memory_mb=16.0
-            ),
+            cost=Cost(parameters=98_522, file_bytes=profile.model_bytes, p50_ms=0.9, p90_ms=1.0, peak_memory_mb=16.0),
             p90_bound_ms=profile.percentile_bound_ms(90),
             latency_flags=profile.flags,
         ),

@@ -71,15 +71,11 @@ class DeviceArray:
 
     def upload(self, array: NDArray[Any], stream: Stream) -> None:
         """Copy *array*, which is contiguous and fits, to the device."""
-        _call(
-            "cuMemcpyHtoDAsync_v2", _pointer(self.address), _host(array), _size(array.nbytes), stream.handle
-        )
+        _call("cuMemcpyHtoDAsync_v2", _pointer(self.address), _host(array), _size(array.nbytes), stream.handle)
 
     def download(self, array: NDArray[Any], stream: Stream) -> None:
         """Copy from the device into *array*, which is contiguous; done when the stream has finished."""
-        _call(
-            "cuMemcpyDtoHAsync_v2", _host(array), _pointer(self.address), _size(array.nbytes), stream.handle
-        )
+        _call("cuMemcpyDtoHAsync_v2", _host(array), _pointer(self.address), _size(array.nbytes), stream.handle)
 
     def free(self) -> None:
         """Give the memory back."""

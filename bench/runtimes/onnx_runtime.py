@@ -49,9 +49,7 @@ class OnnxSession:
         try:
             answer: NDArray[Any] = self.native.run([self.output], feeds)[0]
         except Exception as error:
-            raise MeasurementFailed(
-                f"ONNX Runtime cannot run {self.path.name}: {_sentence(error)}"
-            ) from error
+            raise MeasurementFailed(f"ONNX Runtime cannot run {self.path.name}: {_sentence(error)}") from error
         return answer
 
     def enqueue_share(self) -> None:

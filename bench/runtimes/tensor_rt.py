@@ -33,11 +33,7 @@ def missing() -> str | None:
     package = None if _package() else f"neither {' nor '.join(PACKAGES)} is installed"
     # The driver is asked before any object of TensorRT is made: without one some versions crash.
     gpu = cuda_driver.missing()
-    return (
-        " and ".join(reason.rstrip(".") for reason in (package, gpu) if reason) + "."
-        if package or gpu
-        else None
-    )
+    return " and ".join(reason.rstrip(".") for reason in (package, gpu) if reason) + "." if package or gpu else None
 
 
 def version() -> str:

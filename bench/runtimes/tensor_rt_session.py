@@ -23,9 +23,7 @@ from hpmkd_edge.errors import MeasurementFailed
 class EngineSession:
     """An engine with its device memory; fits `Session`."""
 
-    def __init__(
-        self, module: Any, logger: Any, path: Path, plan: bytes, feeds: Feeds, build_s: float | None
-    ) -> None:
+    def __init__(self, module: Any, logger: Any, path: Path, plan: bytes, feeds: Feeds, build_s: float | None) -> None:
         """Load *plan* and allocate for the batch of *feeds*, the largest that will be run.
 
         Raises:

@@ -97,5 +97,3 @@ def train_teacher(lesson: Lesson, workshop: Workshop) -> TrainedHere:
     return TrainedHere(
         name=f"{size.label}, trained here", module=trained.module, lesson=lesson, digest=digest.hexdigest()
     )
-
-

@@ -72,6 +72,9 @@ def lesson_through(
     for size in intermediates:
         member = workshop.train(size, lesson, f"link {size.label}")
         lesson = taught(
-            untaught, views, answers_of(member.module, untaught), sources=f"through {size} of ({lesson.sources})"
+            untaught,
+            views,
+            answers_of(member.module, untaught),
+            sources=f"through {size} of ({lesson.sources})",
         )
     return lesson

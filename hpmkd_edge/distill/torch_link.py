@@ -5,9 +5,9 @@
 from __future__ import annotations
 
 import math
-import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +27,7 @@ from hpmkd_edge.plan.settings import Settings
 WARM_UP: Final = 0.05  # share of the steps
 SAVE_EVERY_S: Final = 30.0
 VALIDATION_BATCH: Final = 1024
+SHARED_BATCH: Final = 100_000  # numbers in a batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,21 @@ class Trained:
     seconds: float
 
 
+@contextmanager
+def _threads_for(lesson: Lesson, settings: Settings) -> Iterator[None]:
+    """Train on one thread where a batch is too small to share: two were up to 5 times slower beside other work.
+
+    A rule and not a probe, since sums in another order round differently, and a run must repeat.
+    """
+    before = torch.get_num_threads()
+    if settings.batch * math.prod(lesson.inlet.features) < SHARED_BATCH:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def learning_rate(step: int, steps: int, peak: float) -> float:
     """Return the rate of a *step* (from 0): linear to *peak*, then a cosine to zero."""
     rising = max(1, round(WARM_UP * steps))
@@ -63,7 +79,7 @@ def predict(module: nn.Module, lesson: Lesson, stored: Tensor) -> Tensor:
     """Return the logits [N, K] of *module*, in eval mode, for stored rows."""
     module.eval()
     with torch.inference_mode():
-        batches = [module(lesson.inlet.open(batch)).float() for batch in stored.split(VALIDATION_BATCH)]
+        batches = [module(lesson.inlet.open(batch)).float() for batch in torch.split(stored, VALIDATION_BATCH)]
     return torch.cat(batches)
 
 
@@ -81,7 +97,7 @@ def _optimizer(module: nn.Module, settings: Settings) -> torch.optim.Optimizer:
 def _write(state: dict[str, Any], path: Path) -> None:
     beside = path.with_suffix(".new")
     torch.save(state, beside)
-    os.replace(beside, path)
+    beside.replace(path)
 
 
 def train_link(
@@ -132,7 +148,7 @@ def train_link(
         _write({**state, "seconds": seconds + time.monotonic() - began}, saved)
 
     bar = tqdm(total=settings.epochs, initial=epoch, desc=label, unit="epoch", disable=None, leave=False)
-    with bar:
+    with bar, _threads_for(lesson, settings):
         while epoch < settings.epochs:
             order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed * 100_003 + epoch)).to(device)
             view = epoch % len(lesson.views)

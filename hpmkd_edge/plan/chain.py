@@ -12,7 +12,6 @@ import numpy as np
 from hpmkd_edge.students.family import Size
 from hpmkd_edge.verdict import Judgement, Outcome, Verdict
 
-
 MORE_IS_BETTER: Final = ("accuracy", "placement")
 
 
@@ -49,7 +48,8 @@ def excess(judgement: Judgement) -> str | None:
         return judgement.reason
     number = figure(judgement)
     # What is unknown on the board is planned with this host's number: a start, not a verdict.
-    if judgement.value is None and number is not None and number > judgement.limit:
+    over = number is not None and judgement.limit is not None and number > judgement.limit
+    if judgement.value is None and over:
         return f"{judgement.budget}: {number:.3g} {judgement.unit} on this host, {judgement.limit:g} allowed"
     return None
 
@@ -65,7 +65,7 @@ def _predicted_to_fit(size: Size, measured: Mapping[Size, Verdict]) -> bool:
     at = [other.parameters for other in known]
     for place, judgement in enumerate(measured[known[0]].judgements):
         numbers = [figure(measured[other].judgements[place]) for other in known]
-        if any(number is None for number in numbers):
+        if judgement.limit is None or any(number is None for number in numbers):
             continue
         if np.interp(size.parameters, at, np.array(numbers, np.float64)) > judgement.limit:
             return False

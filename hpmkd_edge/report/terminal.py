@@ -35,9 +35,7 @@ COLORS: Final = {
 def show(report: Report) -> None:
     """Print *report* to stdout: student against teacher, rounds, verdict, notes, board command."""
     console = _console()
-    _say(
-        console, f"{report.data.name} on {headline(report.verdict)}", f"bold {COLORS[report.verdict.outcome]}"
-    )
+    _say(console, f"{report.data.name} on {headline(report.verdict)}", f"bold {COLORS[report.verdict.outcome]}")
     _grid(console, against_teacher(report))
     if len(report.teachers) > 1:
         listed = teachers(report)

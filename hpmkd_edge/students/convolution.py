@@ -41,9 +41,7 @@ class ResidualBlock(nn.Module):
         self.second_norm = nn.BatchNorm2d(leaving)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or entering != leaving:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(entering, leaving, 1, stride, bias=False), nn.BatchNorm2d(leaving)
-            )
+            self.shortcut = nn.Sequential(nn.Conv2d(entering, leaving, 1, stride, bias=False), nn.BatchNorm2d(leaving))
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         inner = functional.relu(self.first_norm(self.first(x_NCHW)))
@@ -76,9 +74,7 @@ class DepthwiseBlock(nn.Module):
 class ThreeStages(nn.Module):
     """Stem, three stages of *depth* blocks at 1, 2 and 4 times *width* channels, mean, linear head."""
 
-    def __init__(
-        self, shape: Shape, width: int, depth: int, block: Callable[[int, int, int], nn.Module]
-    ) -> None:
+    def __init__(self, shape: Shape, width: int, depth: int, block: Callable[[int, int, int], nn.Module]) -> None:
         super().__init__()
         channels, *sides = shape.features
         stride = 1

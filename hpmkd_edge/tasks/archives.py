@@ -69,9 +69,7 @@ def read_archive(path: Path, label: str | None, split: str | None) -> Reading:
             labels = _labels(archive, path, _named(names, stems, ("",)), len(inputs))
             own = None if split is None else _row_split(archive, path, split, len(inputs))
         elif split is not None:
-            raise BadConfiguration(
-                f"{path} has its own train and test arrays; --split cannot be used with it."
-            )
+            raise BadConfiguration(f"{path} has its own train and test arrays; --split cannot be used with it.")
         else:
             inputs, labels, own = _parted(archive, path, stems)
     return Reading(
@@ -95,9 +93,7 @@ def _parted(archive: Any, path: Path, stems: tuple[str, ...]) -> tuple[NDArray[A
         parts.append(np.full(len(inputs[-1]), part, np.uint8))
         if inputs[-1].shape[1:] != inputs[0].shape[1:]:
             found, needed = ("×".join(map(str, array.shape)) for array in (inputs[-1], inputs[0]))
-            raise BadData(
-                f"array {name!r} is {found} and that of train {needed}; rows of one shape are needed."
-            )
+            raise BadData(f"array {name!r} is {found} and that of train {needed}; rows of one shape are needed.")
     return (
         np.concatenate(inputs),
         np.concatenate(labels),

@@ -97,8 +97,7 @@ def fit_encoding(table: Table) -> Encoding:
     """
     return Encoding(
         columns=tuple(
-            _fit_number(column) if column.kind == "number" else _fit_category(column)
-            for column in table.columns
+            _fit_number(column) if column.kind == "number" else _fit_category(column) for column in table.columns
         )
     )
 

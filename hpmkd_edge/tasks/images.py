@@ -32,9 +32,7 @@ def read_digits() -> Reading:
 
     digits = load_digits()
     pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)
-    return Reading(
-        inputs=Images(pixels=pixels[..., None]), labels=code_labels(digits.target, "digits"), split=None
-    )
+    return Reading(inputs=Images(pixels=pixels[..., None]), labels=code_labels(digits.target, "digits"), split=None)
 
 
 def images_of(pixels: NDArray[Any], name: str) -> Images:
@@ -53,9 +51,7 @@ def images_of(pixels: NDArray[Any], name: str) -> Images:
     if pixels.ndim == 3:
         pixels = pixels[..., None]
     if pixels.ndim != 4 or pixels.shape[-1] not in (1, 3) or 0 in pixels.shape:
-        raise BadData(
-            f"{name} is {shape}; images × height × width × channels is needed, with 1 or 3 channels."
-        )
+        raise BadData(f"{name} is {shape}; images × height × width × channels is needed, with 1 or 3 channels.")
     return Images(pixels=pixels)
 
 

@@ -61,9 +61,7 @@ def named_split(values_N: NDArray[Any], origin: str) -> Split:
     return Split(parts=parts[codes_N], rule=f"The split is given by {origin}.")
 
 
-def complete_split(
-    split: Split | None, labels_N: NDArray[np.int64], classes: tuple[str, ...], seed: int
-) -> Split:
+def complete_split(split: Split | None, labels_N: NDArray[np.int64], classes: tuple[str, ...], seed: int) -> Split:
     """Return the data's own *split*, with validation rows drawn where it has none, or a drawn split.
 
     Raises:
@@ -92,8 +90,7 @@ def _draw_all(labels_N: NDArray[np.int64], classes: tuple[str, ...], seed: int) 
         small = int(counts.argmin())
         rows = "1 row" if counts[small] == 1 else f"{counts[small]} rows"
         raise BadData(
-            f"class {classes[small]!r} has {rows}; at least 3 are needed, one for each of "
-            "train, validation and test."
+            f"class {classes[small]!r} has {rows}; at least 3 are needed, one for each of train, validation and test."
         )
     parts = np.full(len(labels_N), TRAIN, np.uint8)
     for rows_n in _shuffled(labels_N, np.arange(len(labels_N)), seed):

@@ -74,9 +74,7 @@ def _delimited(path: Path) -> pyarrow.Table:
         path,
         # One thread: with several, the message about a broken row has no row number.
         read_options=csv.ReadOptions(use_threads=False),
-        parse_options=csv.ParseOptions(
-            delimiter="\t" if ".tsv" in path.name.lower() else ",", newlines_in_values=True
-        ),
+        parse_options=csv.ParseOptions(delimiter="\t" if ".tsv" in path.name.lower() else ",", newlines_in_values=True),
     )
 
 
@@ -125,9 +123,7 @@ def _check_names(names: Sequence[str]) -> None:
         if name in seen:
             raise BadData(f"two columns are named {name!r}; names that differ are needed.")
         if name == OUTPUT:
-            raise BadData(
-                f"a column is named {name!r}, as the shipped file's output; another name is needed."
-            )
+            raise BadData(f"a column is named {name!r}, as the shipped file's output; another name is needed.")
         seen.add(name)
 
 

@@ -62,8 +62,7 @@ class Table:
         """Return the rows at *rows*, in that order."""
         return Table(
             columns=tuple(
-                Column(name=column.name, kind=column.kind, values=column.values[rows])
-                for column in self.columns
+                Column(name=column.name, kind=column.kind, values=column.values[rows]) for column in self.columns
             )
         )
 

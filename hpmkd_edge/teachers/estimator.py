@@ -102,9 +102,7 @@ def _load(path: Path, trust: bool) -> Any:
 
     strange = get_untrusted_types(file=path)
     if strange and not trust:
-        raise BadTeacher(
-            f"{path.name} holds {', '.join(strange)}, not known to be safe; --trust is needed to load it."
-        )
+        raise BadTeacher(f"{path.name} holds {', '.join(strange)}, not known to be safe; --trust is needed to load it.")
     return load(path, trusted=strange)
 
 
@@ -124,9 +122,7 @@ def _check_fitted(estimator: Any, name: str) -> None:
             f"{name} holds {type(estimator).__name__} that is not fitted; a fitted one is needed."
         ) from fault
     if not hasattr(estimator, "classes_"):
-        raise BadTeacher(
-            f"{name} holds {type(estimator).__name__} without classes_; a fitted classifier is needed."
-        )
+        raise BadTeacher(f"{name} holds {type(estimator).__name__} without classes_; a fitted classifier is needed.")
 
 
 def _last_step(estimator: Any) -> Any:
@@ -142,12 +138,7 @@ def _last_step(estimator: Any) -> Any:
 
 def _count(estimator: Any) -> int | None:
     learned = [getattr(_last_step(estimator), name, None) for name in LEARNED]
-    arrays = [
-        array
-        for part in learned
-        if part is not None
-        for array in (part if isinstance(part, list) else [part])
-    ]
+    arrays = [array for part in learned if part is not None for array in (part if isinstance(part, list) else [part])]
     return sum(int(np.size(array)) for array in arrays) if arrays else None
 
 
@@ -161,9 +152,7 @@ def class_order(name: str, own: Sequence[Any], classes: Sequence[str]) -> tuple[
         BadTeacher: the two sets differ.
     """
     spelled = [
-        str(int(value))
-        if isinstance(value, (float, np.floating)) and float(value).is_integer()
-        else str(value)
+        str(int(value)) if isinstance(value, (float, np.floating)) and float(value).is_integer() else str(value)
         for value in own
     ]
     if sorted(spelled) == sorted(classes):
@@ -187,9 +176,7 @@ def _column_names(estimator: Any, name: str, table: Table) -> tuple[str, ...] | 
     names = tuple(str(column) for column in fitted)
     missing = [column for column in names if column not in {own.name for own in table.columns}]
     if missing:
-        raise BadTeacher(
-            f"{name} was fitted on {', '.join(map(repr, missing[:3]))}, which the task does not have."
-        )
+        raise BadTeacher(f"{name} was fitted on {', '.join(map(repr, missing[:3]))}, which the task does not have.")
     return names
 
 
@@ -226,9 +213,7 @@ def open_estimator(request: Request) -> EstimatorTeacher:
     else:
         images = ImageInput(layout="flat", dtype="float32", normalization=request.normalization or RAW)
         phrase = images.phrase
-    about_answers = (
-        AS_LOGARITHMS if hasattr(estimator, "predict_proba") else "its decision function is read as logits"
-    )
+    about_answers = AS_LOGARITHMS if hasattr(estimator, "predict_proba") else "its decision function is read as logits"
     return EstimatorTeacher(
         name=name,
         digest=digest_of(("scikit-learn", digest_of_file(path), phrase, *request.task.classes)),
@@ -266,9 +251,7 @@ def fit_boosted(task: Task, seed: int) -> EstimatorTeacher:
     if not counts.all():
         raise BadData(f"class {task.classes[counts.argmin()]!r} has no training row; at least one is needed.")
     text = [column.name for column in table.columns if column.kind == "category"]
-    encoder = OrdinalEncoder(
-        handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=MOST_CATEGORIES
-    )
+    encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=MOST_CATEGORIES)
     columns = ColumnTransformer([("categories", encoder, text)], remainder="passthrough")
     # The split inside is stratified: it needs two rows of each class, and a held-out row for each.
     can_stop = bool(counts.min() >= 2 and len(task.train) * HELD_OUT >= len(counts))

@@ -8,6 +8,7 @@ import copy
 import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+from zipfile import is_zipfile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,9 +69,7 @@ class ExportedTeacher:
         with running(self.name, tuple(given.shape)), torch.inference_mode():
             answer = self.module(given.to(self.device))
         if not isinstance(answer, torch.Tensor):
-            raise BadTeacher(
-                f"{self.name} answers with {type(answer).__name__}; a tensor of logits is needed."
-            )
+            raise BadTeacher(f"{self.name} answers with {type(answer).__name__}; a tensor of logits is needed.")
         return answer.float().cpu().numpy()
 
     def logits(self, rows: Rows) -> NDArray[np.float32]:
@@ -79,9 +78,7 @@ class ExportedTeacher:
         Raises:
             BadTeacher: the program fails.
         """
-        answers = answer_in_batches(
-            self.name, rows.inputs, self._forward, size=min(BATCH, self.most), least=self.least
-        )
+        answers = answer_in_batches(self.name, rows.inputs, self._forward, size=min(BATCH, self.most), least=self.least)
         return logarithms(answers) if self.gives_probabilities else answers
 
     def graph(self) -> TorchGraph | None:
@@ -107,9 +104,7 @@ def _refuse_training_mode(program: ExportedProgram, name: str) -> None:
     for node in program.graph.nodes:
         place = flags.get(str(node.target))
         if place is not None and node.args[place]:
-            raise BadTeacher(
-                f"{name} was exported in training mode ({node.target}); model.eval() is needed first."
-            )
+            raise BadTeacher(f"{name} was exported in training mode ({node.target}); model.eval() is needed first.")
 
 
 def _only_input(program: ExportedProgram, name: str) -> torch.Tensor:
@@ -117,9 +112,7 @@ def _only_input(program: ExportedProgram, name: str) -> torch.Tensor:
     import torch
 
     inputs = program.graph_signature.user_inputs
-    found = [
-        node.meta["val"] for node in program.graph.nodes if node.op == "placeholder" and node.name in inputs
-    ]
+    found = [node.meta["val"] for node in program.graph.nodes if node.op == "placeholder" and node.name in inputs]
     if len(inputs) != 1 or len(found) != 1 or not isinstance(found[0], torch.Tensor) or not found[0].ndim:
         raise BadTeacher(f"{name} takes {len(inputs)} inputs; one tensor of rows is needed.")
     return found[0]
@@ -150,15 +143,16 @@ def open_exported_program(request: Request) -> ExportedTeacher:
     import torch
     from torch.export.passes import move_to_device_pass
 
+    needed = "a file of torch.export.save is needed"
+    # torch prints a traceback for such a file before it raises.
+    if not is_zipfile(path):
+        raise BadTeacher(f"{path} cannot be read as an exported program: no zip archive; {needed}.")
     try:
         program = torch.export.load(path)
         # A program carries the device that it was traced on.
         program = move_to_device_pass(program, request.device)
     except Exception as fault:  # a broken zip, schema or pickle: each raises something else
-        raise BadTeacher(
-            f"{path} cannot be read as an exported program: {first_line(fault)}; "
-            "a file of torch.export.save is needed."
-        ) from fault
+        raise BadTeacher(f"{path} cannot be read as an exported program: {first_line(fault)}; {needed}.") from fault
     name = path.name
     _refuse_training_mode(program, name)
     value = _only_input(program, name)
@@ -169,9 +163,7 @@ def open_exported_program(request: Request) -> ExportedTeacher:
     images: ImageInput | None = None
     if isinstance(table, Table):
         if len(declared) != 2 or dtype not in ("float32", "float64"):
-            raise BadTeacher(
-                f"{name} takes {dtype} of {len(declared)} axes; a float matrix of rows is needed."
-            )
+            raise BadTeacher(f"{name} takes {dtype} of {len(declared)} axes; a float matrix of rows is needed.")
         check_numbers(name, table, declared[1])
     else:
         images = image_input(name, declared, dtype, request)
@@ -192,9 +184,7 @@ def open_exported_program(request: Request) -> ExportedTeacher:
         least=least,
         most=most,
         # torch takes an axis without named bounds to be 2 or more; one row runs all the same once exported.
-        example=_prepare(images, dtype, probe.inputs.take(np.zeros(1, np.int64)))
-        if least <= 2 <= most
-        else None,
+        example=_prepare(images, dtype, probe.inputs.take(np.zeros(1, np.int64))) if least <= 2 <= most else None,
         device=request.device,
     )
     if are_probabilities(teacher.logits(probe)):

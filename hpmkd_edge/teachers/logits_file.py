@@ -71,20 +71,14 @@ def _from_npz(path: Path) -> _Content:
                 "probabilities is needed."
             )
         place = next((key for key in PLACES if key in arrays.files), None)
-        return _Content(
-            values=arrays[found[0]], places=None if place is None else arrays[place], named=found[0]
-        )
+        return _Content(values=arrays[found[0]], places=None if place is None else arrays[place], named=found[0])
 
 
 def _from_table(path: Path, task: Task) -> _Content:
     import pandas as pd
 
     # The default reader rounds the last bit of a float.
-    frame = (
-        pd.read_parquet(path)
-        if path.suffix == ".parquet"
-        else pd.read_csv(path, float_precision="round_trip")
-    )
+    frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, float_precision="round_trip")
     frame.columns = [str(column) for column in frame.columns]
     place = next((key for key in PLACES if key in frame.columns and key not in task.classes), None)
     places = None if place is None else frame.pop(place).to_numpy()
@@ -98,9 +92,7 @@ def _from_table(path: Path, task: Task) -> _Content:
             f"{path.name} has the columns {', '.join(own[:12])}; the classes {', '.join(task.classes)}, or "
             f"{len(task.classes)} columns in their order, are needed."
         )
-    text = next(
-        (column for column in frame.columns if not pd.api.types.is_numeric_dtype(frame[column])), None
-    )
+    text = next((column for column in frame.columns if not pd.api.types.is_numeric_dtype(frame[column])), None)
     if text is not None:
         raise BadTeacher(f"the column {text!r} of {path.name} holds text; numbers are needed.")
     return _Content(values=frame.to_numpy(np.float64), places=places, named="")
@@ -114,15 +106,12 @@ def _read(path: Path, task: Task) -> _Content:
 
 def _check_values(values: NDArray[Any], name: str, task: Task) -> None:
     if values.ndim != 2 or not np.issubdtype(values.dtype, np.number):
-        raise BadTeacher(
-            f"{name} holds {values.dtype} of shape {values.shape}; numbers [rows, classes] are needed."
-        )
+        raise BadTeacher(f"{name} holds {values.dtype} of shape {values.shape}; numbers [rows, classes] are needed.")
     if values.shape[1] != len(task.classes):
         raise BadTeacher(f"{name} gives {values.shape[1]} classes; the task has {len(task.classes)}.")
     if len(values) != task.row_count:
         raise BadTeacher(
-            f"{name} holds {len(values)} rows; {task.source} has {task.row_count}, "
-            "and an answer for each is needed."
+            f"{name} holds {len(values)} rows; {task.source} has {task.row_count}, and an answer for each is needed."
         )
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):
@@ -163,9 +152,7 @@ def open_logits_file(request: Request) -> LogitsTeacher:
     except BadTeacher:
         raise
     except Exception as fault:  # numpy, pandas and pyarrow share no class of error
-        raise BadTeacher(
-            f"{path} cannot be read: {first_line(fault)}; numbers [rows, classes] are needed."
-        ) from fault
+        raise BadTeacher(f"{path} cannot be read: {first_line(fault)}; numbers [rows, classes] are needed.") from fault
     _check_values(content.values, name, request.task)
     if content.named == "probabilities" and not are_probabilities(content.values):
         raise BadTeacher(f"the probabilities of {name} do not all lie in [0, 1] and sum to 1, as is needed.")

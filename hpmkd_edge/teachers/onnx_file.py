@@ -95,15 +95,10 @@ def _sizes(path: Path) -> tuple[int, tuple[Path, ...]]:
     model = onnx.load(path, load_external_data=False)
     floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
     count = sum(
-        int(np.prod(tensor.dims, dtype=np.int64))
-        for tensor in model.graph.initializer
-        if tensor.data_type in floats
+        int(np.prod(tensor.dims, dtype=np.int64)) for tensor in model.graph.initializer if tensor.data_type in floats
     )
     beside = {
-        entry.value
-        for tensor in model.graph.initializer
-        for entry in tensor.external_data
-        if entry.key == "location"
+        entry.value for tensor in model.graph.initializer for entry in tensor.external_data if entry.key == "location"
     }
     return count, tuple(path.parent / location for location in sorted(beside))
 
@@ -121,13 +116,10 @@ def _column_feed(name: str, inputs: list[Any], table: Table) -> Feed:
     for entry in inputs:
         text = entry.type == "tensor(string)"
         if not text and entry.type not in NUMBERS:
-            raise BadTeacher(
-                f"{name} takes {entry.type} for {entry.name!r}; a tensor of numbers or text is needed."
-            )
+            raise BadTeacher(f"{name} takes {entry.type} for {entry.name!r}; a tensor of numbers or text is needed.")
         if text != (kinds[entry.name] == "category"):
             raise BadTeacher(
-                f"{name} takes {entry.type} for {entry.name!r}; "
-                f"the task's column is of kind {kinds[entry.name]}."
+                f"{name} takes {entry.type} for {entry.name!r}; the task's column is of kind {kinds[entry.name]}."
             )
         ranks[entry.name] = len(entry.shape)
         types[entry.name] = NUMBERS.get(entry.type)
@@ -135,9 +127,7 @@ def _column_feed(name: str, inputs: list[Any], table: Table) -> Feed:
     def value(column: Column) -> NDArray[Any]:
         values, dtype = column.values, types[column.name]
         if dtype is not None and np.issubdtype(dtype, np.integer) and not np.isfinite(values).all():
-            raise BadTeacher(
-                f"{name} takes {dtype} for {column.name!r}, which has missing values; floats are needed."
-            )
+            raise BadTeacher(f"{name} takes {dtype} for {column.name!r}, which has missing values; floats are needed.")
         typed = values if dtype is None else values.astype(dtype)
         return typed.reshape(-1, 1) if ranks[column.name] == 2 else typed
 
@@ -182,8 +172,7 @@ def _output(name: str, outputs: list[Any], classes: int) -> str:
     shown = ", ".join(f"{entry.name} {entry.type} {entry.shape}" for entry in outputs)
     if any(entry.type.startswith("seq(map") for entry in outputs):
         raise BadTeacher(
-            f"{name} gives its probabilities as dictionaries ({shown}); "
-            "an export with zipmap=False is needed."
+            f"{name} gives its probabilities as dictionaries ({shown}); an export with zipmap=False is needed."
         )
     matrices = [entry for entry in outputs if entry.type in FLOATS and len(entry.shape) in (0, 2)]
     fitting = [entry for entry in matrices if not entry.shape or _axes(entry.shape)[1] in (None, classes)]
@@ -218,9 +207,7 @@ def open_onnx_file(request: Request) -> OnnxTeacher:
         count, beside = _sizes(path)
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as fault:  # protobuf's and ONNX Runtime's own errors share no class
-        raise BadTeacher(
-            f"{path} cannot be read as ONNX: {first_line(fault)}; a valid file is needed."
-        ) from fault
+        raise BadTeacher(f"{path} cannot be read as ONNX: {first_line(fault)}; a valid file is needed.") from fault
     inputs = session.get_inputs()
     if not inputs:
         raise BadTeacher(f"{name} takes no input; rows of the task are needed.")

@@ -89,13 +89,10 @@ def check_teacher(teacher: Teacher, task: Task) -> None:
     wanted = (len(probe), len(task.classes))
     if answers.shape[-1] != wanted[-1]:
         raise BadTeacher(
-            f"{teacher.name} gives {answers.shape[-1]} classes; the task has {wanted[-1]}: "
-            f"{', '.join(task.classes)}."
+            f"{teacher.name} gives {answers.shape[-1]} classes; the task has {wanted[-1]}: {', '.join(task.classes)}."
         )
     if answers.shape != wanted:
-        raise BadTeacher(
-            f"{teacher.name} answers {len(probe)} rows with {answers.shape}; {wanted} is needed."
-        )
+        raise BadTeacher(f"{teacher.name} answers {len(probe)} rows with {answers.shape}; {wanted} is needed.")
     if not np.isfinite(answers).all():
         raise BadTeacher(
             f"{teacher.name} answers the first training rows with NaN or infinity; finite logits are needed."

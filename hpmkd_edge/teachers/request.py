@@ -60,8 +60,7 @@ class Request:
         """
         if not self.trust:
             raise BadTeacher(
-                f"{path.name} holds a pickle, which can run any code when it is loaded; "
-                f"{instead} or --trust is needed."
+                f"{path.name} holds a pickle, which can run any code when it is loaded; {instead} or --trust is needed."
             )
 
     def refuse_normalization(self, reason: str) -> None:

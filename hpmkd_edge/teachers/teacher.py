@@ -63,6 +63,11 @@ class Teacher(Protocol):
         """One phrase for the report: how raw rows become its inputs."""
         ...
 
+    @property
+    def answers_new_rows(self) -> bool:
+        """Whether it can be asked about rows that are not in the data, such as shifted images."""
+        ...
+
     def logits(self, rows: Rows) -> NDArray[np.float32]:
         """Answer *rows*: float32 [N, K], K in the order of the task's classes.
 

@@ -70,9 +70,7 @@ class TorchTeacher:
         with running(self.name, tuple(given.shape), hint), torch.inference_mode():
             answer = self.module(given.to(self.device))
         if not isinstance(answer, torch.Tensor):
-            raise BadTeacher(
-                f"{self.name} answers with {type(answer).__name__}; a tensor of logits is needed."
-            )
+            raise BadTeacher(f"{self.name} answers with {type(answer).__name__}; a tensor of logits is needed.")
         return answer.float().cpu().numpy()
 
     def logits(self, rows: Rows) -> NDArray[np.float32]:
@@ -119,9 +117,7 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
         if isinstance(found, dict) and isinstance(found.get(key), dict):
             found = found[key]
     if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
-        raise BadTeacher(
-            f"{path} holds {type(found).__name__}, not a state dict of tensors, which is needed."
-        )
+        raise BadTeacher(f"{path} holds {type(found).__name__}, not a state dict of tensors, which is needed.")
     # DataParallel puts its own name before every key.
     return {str(key).removeprefix("module."): value for key, value in found.items()}
 
@@ -143,9 +139,7 @@ def _load_weights(module: torch.nn.Module, path: Path, name: str) -> None:
         if keys
     ]
     if faults:
-        raise BadTeacher(
-            f"{path} does not fit {name}: {'; '.join(faults)}. Weights of this module are needed."
-        )
+        raise BadTeacher(f"{path} does not fit {name}: {'; '.join(faults)}. Weights of this module are needed.")
     module.load_state_dict(given, strict=False)
 
 
@@ -168,9 +162,7 @@ def _weight_digests(module: torch.nn.Module) -> list[str]:
     return parts
 
 
-def _preparation(
-    file: PythonFile, request: Request, name: str
-) -> tuple[Callable[[Inputs], torch.Tensor], str]:
+def _preparation(file: PythonFile, request: Request, name: str) -> tuple[Callable[[Inputs], torch.Tensor], str]:
     """Return what makes the module's input from raw rows, and a phrase about it."""
     import torch
 

@@ -88,6 +88,18 @@ def test_compared_models_keep_their_order_and_their_own_memory(tmp_path, images_
     assert first.peak_memory_mb > second.peak_memory_mb + 10
 
 
+def test_memory_does_not_depend_on_how_long_is_timed(images_file, brief):
+    """What the measuring itself keeps is not counted; pages are, so a few of them may differ."""
+    feeds = feeds_of_file(images_file)
+    long = brief(warmup_seconds=0.5, warmup_limit_seconds=1.0, least_seconds=0.5)
+    peaks = [
+        measure(images_file, runtime="onnxruntime", feeds=feeds, sampling=sampling).peak_memory_mb
+        for sampling in (brief(), long)
+    ]
+
+    assert peaks[0] == pytest.approx(peaks[1], abs=1.0)
+
+
 def test_what_the_other_process_met_keeps_its_class_and_words(tmp_path, brief):
     """A file that is no model."""
     path = tmp_path / "text.onnx"
@@ -112,9 +124,7 @@ def test_what_cannot_be_measured_is_refused_before_a_process_starts(tmp_path, im
 def stand_in(monkeypatch, code):
     """Let another program run instead of the worker; it is started by the same means."""
     real = process._run
-    monkeypatch.setattr(
-        process, "_run", lambda command, timeout_s: real([sys.executable, "-c", code], timeout_s)
-    )
+    monkeypatch.setattr(process, "_run", lambda command, timeout_s: real([sys.executable, "-c", code], timeout_s))
 
 
 @pytest.mark.parametrize(

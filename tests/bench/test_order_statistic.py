@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpmkd_edge.bench.order_statistic import least_runs, rank_above, rank_below, runs_to_discard
@@ -24,6 +24,7 @@ def test_the_fewest_runs_are_those_of_mlperf(p, runs):
     assert rank_above(runs - 1, p) is None
 
 
+@settings(max_examples=30, deadline=None)
 @given(n=st.integers(1, 400), share=st.floats(0.01, 0.99))
 def test_the_discarded_runs_agree_with_exact_sums(n, share):
     """The count is within the confidence and one more is not, except that 0 stands for none."""
@@ -57,6 +58,7 @@ def test_more_runs_bound_closer(p):
     assert above[-1] - below[-1] < 0.003
 
 
+@settings(max_examples=30, deadline=None)
 @given(n=st.integers(2, 5000), p=st.floats(1, 99))
 def test_the_bounds_lie_on_their_sides_and_within_the_samples(n, p):
     """Below the rank of the percentile itself, and above it."""

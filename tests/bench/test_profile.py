@@ -7,13 +7,14 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpmkd_edge.bench.profile import Profile, read_profile, write_profile
 from hpmkd_edge.errors import BadOutput, BadReport
 
 
+@settings(max_examples=30, deadline=None)
 @given(ms=st.lists(st.integers(1, 10**9), min_size=662, max_size=700))
 def test_statistics_are_ordered(profile, ms):
     """The least ≤ p50 ≤ p90 ≤ p95 ≤ p99, and each percentile lies between its bounds."""
@@ -142,13 +143,10 @@ def test_no_file_is_no_profile(tmp_path):
         read_profile(tmp_path / "none.json")
 
 
+@settings(max_examples=30, deadline=None)
 @given(
     junk=st.recursive(
-        st.none()
-        | st.booleans()
-        | st.integers()
-        | st.floats(allow_nan=False, allow_infinity=False)
-        | st.text(),
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
         max_leaves=5,
     ),

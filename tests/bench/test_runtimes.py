@@ -49,9 +49,7 @@ def test_made_up_feeds_are_accepted(images_file, table_file):
             np.testing.assert_array_equal(array, feeds[name])
 
 
-@pytest.mark.parametrize(
-    "dtype", [np.float16, np.float64, np.int8, np.int64, np.uint16, np.bool_, np.object_]
-)
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int8, np.int64, np.uint16, np.bool_, np.object_])
 def test_made_up_feeds_have_the_declared_type(dtype):
     """Integers are 0 or 1, which any table of ids holds."""
     array = feeds_for([Input(name="x", dtype=np.dtype(dtype), shape=(None, 40))])["x"]

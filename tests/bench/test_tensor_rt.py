@@ -172,9 +172,7 @@ def session_of(rows, most=8, plan=b"plan"):
         __name__="fake",
         TensorIOMode=SimpleNamespace(INPUT="in"),
         nptype=lambda dtype: dtype,
-        Runtime=lambda logger: SimpleNamespace(
-            deserialize_cuda_engine=lambda plan: FakeEngine(most) if plan else None
-        ),
+        Runtime=lambda logger: SimpleNamespace(deserialize_cuda_engine=lambda plan: FakeEngine(most) if plan else None),
     )
     logger = SimpleNamespace(last_error=lambda: "of another GPU.")
     feeds = {"x": np.zeros((rows, 3), np.float32)}

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -60,7 +61,9 @@ def make(task, tmp_path):
 
 def sure(task, wrong=False):
     """Return a teacher that knows the labels, or with *wrong* answers each row with another row's logits."""
-    labels = {int(position): int(label) for position, label in zip(task.train.positions, task.train.labels, strict=True)}
+    labels = {
+        int(position): int(label) for position, label in zip(task.train.positions, task.train.labels, strict=True)
+    }
     generator = np.random.default_rng(0)
 
     def answer(rows):
@@ -90,7 +93,9 @@ def test_the_seed_decides_every_weight(make):
     """Same seed, same bytes; other seed, others."""
     workshop, lesson, _ = make
     size = FAMILIES["mlp"].ladder(workshop("a").shape)[1]
-    one, same, other = (workshop(name, seed=seed).train(size, lesson, "x") for name, seed in (("a", 1), ("b", 1), ("c", 2)))
+    one, same, other = (
+        workshop(name, seed=seed).train(size, lesson, "x") for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    )
 
     torch.testing.assert_close(weights(one), weights(same), rtol=0, atol=0)
     assert not torch.equal(weights(one), weights(other))
@@ -134,8 +139,8 @@ def test_the_rate_rises_then_falls_to_zero():
     rates = [learning_rate(step, 200, 1.0) for step in range(200)]
 
     assert max(rates) == rates[10] == 1.0
-    assert all(a < b for a, b in zip(rates[:9], rates[1:10], strict=True))
-    assert all(a > b for a, b in zip(rates[10:-1], rates[11:], strict=True))
+    assert all(a < b for a, b in pairwise(rates[:10]))
+    assert all(a > b for a, b in pairwise(rates[10:]))
     assert rates[-1] < 1e-3
 
 

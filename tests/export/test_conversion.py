@@ -32,7 +32,9 @@ def table(tmp_path_factory):
     lines = ["age,job title,owns,y"]
     for number in range(90):
         age = "" if number % 11 == 0 else f"{generator.normal(40, 9):.2f}"
-        lines.append(f"{age},{generator.choice(['cook', 'müller', ''])},{generator.choice(['true', 'false'])},{'ab'[number % 2]}")
+        lines.append(
+            f"{age},{generator.choice(['cook', 'müller', ''])},{generator.choice(['true', 'false'])},{'ab'[number % 2]}"
+        )
     path.write_text("\n".join(lines))
     return open_task(str(path), label="y")
 
@@ -43,7 +45,9 @@ def built(task, family, rung=1):
     return FAMILIES[family].build(FAMILIES[family].ladder(shape)[rung], shape, 0).eval(), inlet
 
 
-@pytest.mark.parametrize(("data", "family"), [("digits", "residual"), ("digits", "depthwise"), ("digits", "mlp"), ("table", "mlp")])
+@pytest.mark.parametrize(
+    ("data", "family"), [("digits", "residual"), ("digits", "depthwise"), ("digits", "mlp"), ("table", "mlp")]
+)
 def test_the_file_answers_as_the_student_does(data, family, request, tmp_path):
     """From raw rows to probabilities, for one row as for many."""
     task = request.getfixturevalue(data)

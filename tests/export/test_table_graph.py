@@ -31,9 +31,7 @@ def tables(draw, rows):
     for name in draw(st.lists(NAMES, min_size=1, max_size=4, unique=True)):
         kind = draw(st.sampled_from(["number", "category"]))
         cell, dtype = (NUMBERS, np.float32) if kind == "number" else (WORDS, object)
-        pair = [
-            np.array(draw(st.lists(cell, min_size=size, max_size=size)), dtype) for size in (rows, others)
-        ]
+        pair = [np.array(draw(st.lists(cell, min_size=size, max_size=size)), dtype) for size in (rows, others)]
         columns.append([Column(name=name, kind=kind, values=values) for values in pair])
     return tuple(Table(columns=columns) for columns in zip(*columns, strict=True))
 
@@ -95,9 +93,7 @@ def test_a_joined_body_answers_to_the_raw_rows(pair, hidden):
     logits = encode(encoding, other) @ weights
     expected = np.exp(logits - logits.max(1, keepdims=True))
 
-    np.testing.assert_allclose(
-        run(joined, other.feeds()), expected / expected.sum(1, keepdims=True), rtol=0, atol=1e-5
-    )
+    np.testing.assert_allclose(run(joined, other.feeds()), expected / expected.sum(1, keepdims=True), rtol=0, atol=1e-5)
     assert joined.ir_version == 10
     assert [value.name for value in joined.graph.output] == ["probabilities"]
 

@@ -34,9 +34,7 @@ def test_a_row_s_draw_does_not_depend_on_the_other_rows():
     """So a teacher can be asked about any part of a view."""
     images = pixels(rows=9)
 
-    np.testing.assert_array_equal(
-        shift_images(images, seed=1, reach=2)[:4], shift_images(images[:4], seed=1, reach=2)
-    )
+    np.testing.assert_array_equal(shift_images(images, seed=1, reach=2)[:4], shift_images(images[:4], seed=1, reach=2))
 
 
 def test_different_seeds_move_differently():

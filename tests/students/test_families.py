@@ -1,5 +1,7 @@
 """Every family's ladder rises, and each rung is what it says."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -25,7 +27,7 @@ def test_a_ladder_rises_from_a_few_thousand_to_over_a_hundred_times_that(name, s
     """Strictly, so that the next larger size is larger; and far enough for any board."""
     counts = [size.parameters for size in FAMILIES[name].ladder(shape)]
 
-    assert all(a < b for a, b in zip(counts, counts[1:], strict=False))
+    assert all(a < b for a, b in pairwise(counts))
     assert counts[-1] > 100 * counts[0]
 
 
@@ -79,7 +81,8 @@ def test_a_user_s_function_is_a_family(digits, tmp_path):
     file.write_text(
         "from torch import nn\n"
         "def net(width, features, classes):\n"
-        "    return nn.Sequential(nn.Flatten(), nn.Linear(features[1] * features[2], width), nn.Linear(width, classes))\n"
+        "    pixels = features[1] * features[2]\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(pixels, width), nn.Linear(width, classes))\n"
         "def wrong(width):\n"
         "    return nn.Sequential(nn.Flatten(), nn.Linear(64, 3))\n"
         "def failing(width):\n"
@@ -90,7 +93,11 @@ def test_a_user_s_function_is_a_family(digits, tmp_path):
     shape = Shape(features=(1, 8, 8), classes=10)
 
     assert open_family(f"{file}:net", digits).ladder(shape)[0].parameters == 64 * 4 + 4 + 4 * 10 + 10
-    for name, message in (("wrong", r"gives \(2, 3\)"), ("failing", "RuntimeError: no"), ("text", "returned str")):
+    for name, message in (
+        ("wrong", r"gives \(2, 3\)"),
+        ("failing", "RuntimeError: no"),
+        ("text", "returned str"),
+    ):
         with pytest.raises(BadStudent, match=message):
             open_family(f"{file}:{name}", digits).ladder(shape)
     with pytest.raises(BadStudent, match="Did you mean 'net'"):

@@ -26,9 +26,7 @@ def archive(folder, **arrays):
 @pytest.mark.parametrize("names", [("x", "y"), ("images", "labels"), ("X", "labels")])
 def test_gray_images_get_one_channel(tmp_path, names):
     """[N, H, W] is [N, H, W, 1]; labels of [N, 1] are [N]."""
-    reading = read_archive(
-        archive(tmp_path, **dict(zip(names, (PIXELS, TWO[:, None]), strict=True))), None, None
-    )
+    reading = read_archive(archive(tmp_path, **dict(zip(names, (PIXELS, TWO[:, None]), strict=True))), None, None)
 
     assert isinstance(reading.inputs, Images)
     np.testing.assert_array_equal(reading.inputs.pixels, PIXELS[..., None])

@@ -34,9 +34,7 @@ def test_the_features_do_not_depend_on_unit_or_origin():
     values = np.random.default_rng(0).normal(size=100)
     first, second = table(numbers(*values)), table(numbers(*(8 * values + 16)))
 
-    np.testing.assert_allclose(
-        encode(fit_encoding(first), first), encode(fit_encoding(second), second), atol=1e-5
-    )
+    np.testing.assert_allclose(encode(fit_encoding(first), first), encode(fit_encoding(second), second), atol=1e-5)
 
 
 def test_a_missing_number_is_the_median_and_is_marked():
@@ -117,9 +115,7 @@ def test_columns_are_found_by_name():
     first, second = numbers(1, 2, 4), words("a", "b", "b")
     encoding = fit_encoding(table(first, second))
 
-    np.testing.assert_array_equal(
-        encode(encoding, table(first, second)), encode(encoding, table(second, first))
-    )
+    np.testing.assert_array_equal(encode(encoding, table(first, second)), encode(encoding, table(second, first)))
     with pytest.raises(BadData, match="column 'w' is not in the table"):
         encode(encoding, table(first))
     with pytest.raises(BadData, match="column 'n' is a category; the encoding needs it as a number"):

@@ -17,9 +17,7 @@ def labels_of(sizes, seed=0):
 
 
 def given_split(labels, *parts):
-    return Split(
-        parts=np.resize(np.array(parts, np.uint8), len(labels)), rule="The split is given by a test."
-    )
+    return Split(parts=np.resize(np.array(parts, np.uint8), len(labels)), rule="The split is given by a test.")
 
 
 @given(CLASS_SIZES, st.integers(0, 2**63))

@@ -18,9 +18,7 @@ from hpmkd_edge.tasks.tables import read_table
 from hpmkd_edge.tasks.task import Task
 
 CSV = b'age,job,y\n1,x,a\n2,"q ""r"", s",b\n,\xc3\xa9,a\n4,,b\n5,x,a\n6,z,b\n'
-NUMBERS = st.lists(
-    st.none() | st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=7, max_size=7
-)
+NUMBERS = st.lists(st.none() | st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=7, max_size=7)
 # A letter first: else the text of a CSV could be read as a number, a date or nothing.
 WORDS = st.lists(
     st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=4).map("w".__add__),
@@ -95,9 +93,7 @@ def test_csv_tsv_gzip_and_parquet_are_the_same_task(tmp_path, numbers, words):
         options = pyarrow.csv.WriteOptions(delimiter=delimiter)
         pyarrow.csv.write_csv(table, tmp_path / name, options)
     (tmp_path / "table.csv.gz").write_bytes(gzip.compress((tmp_path / "table.csv").read_bytes()))
-    tasks = [
-        open_task(str(tmp_path / f"table.{kind}"), label="y") for kind in ("csv", "tsv", "csv.gz", "parquet")
-    ]
+    tasks = [open_task(str(tmp_path / f"table.{kind}"), label="y") for kind in ("csv", "tsv", "csv.gz", "parquet")]
 
     assert len({task.digest for task in tasks}) == 1
     assert {task.name for task in tasks} == {"table"}

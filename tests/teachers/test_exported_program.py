@@ -56,9 +56,7 @@ def test_bytes_go_in_raw(tmp_path, images):
     path = saved(tmp_path, Bytes(), torch.zeros(2, 4, 5, 3, dtype=torch.uint8), torch.export.Dim("batch"))
     teacher = opened(path, images)
 
-    np.testing.assert_allclose(
-        teacher.logits(images.test), images.test.inputs.pixels.mean((1, 2)) / 255, rtol=1e-5
-    )
+    np.testing.assert_allclose(teacher.logits(images.test), images.test.inputs.pixels.mean((1, 2)) / 255, rtol=1e-5)
     assert teacher.preprocessing == "raw bytes, NHWC"
     with pytest.raises(BadConfiguration, match="takes raw bytes"):
         opened(path, images, normalize="unit")
@@ -79,9 +77,7 @@ def test_a_program_in_training_mode_is_refused(tmp_path, images):
 def test_other_sizes_are_refused(tmp_path, images):
     """Both shapes are named."""
     module = torch.nn.Flatten()
-    with pytest.raises(
-        BadTeacher, match=r"takes images of shape \[2, 3, 9, 9\]; the task's images are 4×5×3"
-    ):
+    with pytest.raises(BadTeacher, match=r"takes images of shape \[2, 3, 9, 9\]; the task's images are 4×5×3"):
         opened(saved(tmp_path, module, torch.zeros(2, 3, 9, 9)), images)
 
 
@@ -100,6 +96,4 @@ def test_a_matrix_of_numbers_goes_in(tmp_path, numbers):
     teacher = opened(saved(tmp_path, module, torch.zeros(2, 2), torch.export.Dim("batch")), numbers)
     matrix = np.stack([column.values for column in numbers.test.inputs.columns], axis=1)
 
-    np.testing.assert_allclose(
-        teacher.logits(numbers.test), module(torch.from_numpy(matrix)).detach(), rtol=1e-5
-    )
+    np.testing.assert_allclose(teacher.logits(numbers.test), module(torch.from_numpy(matrix)).detach(), rtol=1e-5)

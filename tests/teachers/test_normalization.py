@@ -33,7 +33,7 @@ def test_the_fused_formula_is_the_plain_one(text):
     deviation=st.lists(st.floats(1e-3, 10), min_size=3, max_size=3),
 )
 def test_numbers_written_out_are_read_back(mean, deviation):
-    """repr is read back to the same floats."""
+    """What repr writes is read back to the same floats."""
     text = f"{','.join(map(repr, mean))}/{','.join(map(repr, deviation))}"
     found = parse_normalization(text, 3)
 

@@ -1,5 +1,7 @@
 """Teachers from the user's own torch file."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -45,10 +47,10 @@ def table():
 
 @pytest.fixture
 def model(tmp_path):
-    """The path of a file of small models, as text."""
+    """A file of small models."""
     path = tmp_path / "model.py"
     path.write_text(MODEL)
-    return str(path)
+    return path
 
 
 def opened(spec, task, **flags):
@@ -90,14 +92,14 @@ def test_the_graph_takes_its_example(model, images):
 
 def test_a_file_may_prepare_its_own_input(model, images):
     """to_input gets the bytes, and decides."""
-    with open(model, "a") as file:
+    with model.open("a") as file:
         file.write("\ndef to_input(pixels):\n    return torch.from_numpy(pixels).float().flatten(1) - 100\n")
     teacher = opened(f"{model}:flat", images)
     expected = teacher.module(torch.from_numpy(images.test.inputs.pixels).float().flatten(1) - 100)
 
     np.testing.assert_allclose(teacher.logits(images.test), expected.detach(), rtol=1e-5, atol=1e-5)
     assert teacher.preprocessing == "to_input of model.py"
-    with pytest.raises(BadConfiguration, match="unit cannot apply: model.py prepares its input by to_input"):
+    with pytest.raises(BadConfiguration, match=r"unit cannot apply: model\.py prepares its input by to_input"):
         opened(f"{model}:flat", images, normalize="unit")
 
 
@@ -111,9 +113,7 @@ def test_probabilities_are_read_as_logarithms(model, images):
     assert "logarithms" in soft.preprocessing
 
 
-@pytest.mark.parametrize(
-    "wrapped", [lambda s: s, lambda s: {"state_dict": s, "epoch": 3}, lambda s: {"model": s}]
-)
+@pytest.mark.parametrize("wrapped", [lambda s: s, lambda s: {"state_dict": s, "epoch": 3}, lambda s: {"model": s}])
 def test_weights_are_found_in_checkpoints(model, images, tmp_path, wrapped):
     """A bare state dict, one inside a checkpoint, and one of DataParallel load alike."""
     state = {f"module.{key}": value for key, value in state_of(model).items()}
@@ -131,7 +131,7 @@ def test_the_digest_follows_weights_code_and_normalization(model, images, tmp_pa
         opened(f"{model}:three", images, normalize="0.5/0.5").digest,
     ]
     again = opened(f"{model}:three", images).digest
-    with open(model, "a") as file:
+    with model.open("a") as file:
         file.write("\n# changed\n")
 
     assert digests[0] == again
@@ -168,14 +168,7 @@ def test_a_function_that_does_not_fit_is_refused(model, images, function, match)
 def test_gray_images_do_not_fit_a_color_model(model, images):
     """The sentence names the shape that the module was given."""
     gray = images.train.inputs.pixels[..., :1]
-    task = images.__class__(
-        **{name: getattr(images, name) for name in images.__slots__}
-        | {
-            "train": images.train.__class__(
-                inputs=Images(pixels=gray), labels=images.train.labels, positions=images.train.positions
-            )
-        }
-    )
+    task = replace(images, train=replace(images.train, inputs=Images(pixels=gray)))
 
     with pytest.raises(BadTeacher, match=r"input of shape \(8, 1, 4, 5\)"):
         opened(f"{model}:three", task)

@@ -1,0 +1,58 @@
+"""What many tests share: a short way to measure, small data on disk, a cache of their own."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hpmkd_edge.bench.protocol import SAMPLINGS
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory, monkeypatch):
+    """No test reads what another, or the user, has left in the cache."""
+    monkeypatch.setenv("HPMKD_EDGE_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def brief(monkeypatch):
+    """Let `quick` take a twentieth of a second: enough samples for a bound of the p90, in little time."""
+    short = replace(
+        SAMPLINGS["quick"], least_seconds=0.05, warmup_seconds=0.01, warmup_limit_seconds=0.05, warmup_runs=20
+    )
+    monkeypatch.setitem(SAMPLINGS, "quick", short)
+
+
+def blobs(rows=240, classes=3, seed=0):
+    """Return uint8 images [N, 8, 8, 1] whose bright quadrant is their class, under noise, and the labels."""
+    generator = np.random.default_rng(seed)
+    labels = np.arange(rows) % classes
+    images = generator.integers(0, 120, (rows, 8, 8, 1))
+    for image, label in zip(images, labels, strict=True):
+        top, left = divmod(int(label), 2)
+        image[4 * top : 4 * top + 4, 4 * left : 4 * left + 4] += 70
+    return images.astype(np.uint8), labels
+
+
+@pytest.fixture
+def images_npz(tmp_path):
+    """240 small images of three classes in an NPZ."""
+    x, y = blobs()
+    path = tmp_path / "blobs.npz"
+    np.savez(path, x=x, y=y)
+    return path
+
+
+@pytest.fixture
+def table_csv(tmp_path):
+    """300 rows of two numbers, a category and missing values, of two classes."""
+    generator = np.random.default_rng(1)
+    lines = ["size,heat,color,kind"]
+    for number in range(300):
+        kind = number % 2
+        size = "" if number % 17 == 0 else f"{generator.normal(2 * kind, 1):.3f}"
+        color = generator.choice(["red", "blue"], p=[0.8, 0.2] if kind else [0.3, 0.7])
+        lines.append(f"{size},{generator.normal():.3f},{color},{'new' if kind else 'old'}")
+    path = tmp_path / "things.csv"
+    path.write_text("\n".join(lines))
+    return path

@@ -1,0 +1,109 @@
+"""The gate judges again, and its exit code is that of the worst verdict."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from sample_records import BOARD, make_host, make_profile, make_report, make_target
+
+from hpmkd_edge.errors import BadConfiguration, BadReport
+from hpmkd_edge.report.gate import exit_code_of, gate
+from hpmkd_edge.targets import Budgets, Limit
+from hpmkd_edge.verdict import Outcome
+
+ON_BOARD = make_host(model="Maker Board 9 rev 1")
+UNKNOWN = make_report(make_target(device=BOARD))
+
+
+def test_an_honest_report_keeps_its_verdict():
+    """Nothing is judged otherwise than before."""
+    met, broken = make_report(), make_report(profile=make_profile(ms=9.0))
+
+    assert gate([met, broken, UNKNOWN]) == (met.verdict, broken.verdict, UNKNOWN.verdict)
+
+
+def test_judging_by_the_same_budgets_gives_the_same_verdict():
+    """The report holds all that a judgement needs."""
+    for report in (make_report(), make_report(profile=make_profile(ms=9.0)), UNKNOWN):
+        assert gate([report], {report.target: report.judged_against}) == (report.verdict,)
+
+
+def test_a_tampered_judgement_is_broken():
+    """A value beyond its limit is broken, whatever the record says."""
+    report = make_report()
+    first, *rest = report.verdict.judgements
+    tampered = replace(report.verdict, judgements=(replace(first, value=99.0), *rest))
+
+    (verdict,) = gate([replace(report, verdict=tampered)])
+
+    assert verdict.outcome is Outcome.BROKEN
+
+
+def test_a_verdict_that_leaves_out_a_budget_is_refused():
+    """What is not judged is not met."""
+    report = make_report()
+    short = replace(report.verdict, judgements=report.verdict.judgements[1:])
+
+    with pytest.raises(BadReport, match="a judgement of each budget is needed: accuracy"):
+        gate([replace(report, verdict=short)])
+
+
+def test_other_budgets_are_found_by_name():
+    """A tighter file breaks what the run had met."""
+    tight = make_target(budgets=Budgets(model_size_mb=Limit(fail=0.5)))
+
+    (verdict,) = gate([make_report()], {"host": tight})
+
+    assert verdict.exit_code == 1
+
+
+def test_a_target_that_the_file_does_not_have_is_an_error():
+    """No budgets, no verdict."""
+    with pytest.raises(BadConfiguration, match="there is no target 'host'"):
+        gate([make_report()], {"other": make_target()})
+
+
+@pytest.mark.parametrize(("ms", "code"), [(1.0, 0), (9.0, 1)])
+def test_a_profile_from_the_board_settles_what_was_unknown(ms, code):
+    """The student is judged by the board's own numbers, by recorded or given budgets."""
+    taken = make_profile(ms=ms, host=ON_BOARD)
+
+    assert UNKNOWN.verdict.exit_code == 5
+    assert exit_code_of(gate([UNKNOWN], profiles=[taken])) == code
+    assert exit_code_of(gate([UNKNOWN], {"board": UNKNOWN.judged_against}, [taken])) == code
+
+
+def test_a_profile_from_another_machine_settles_nothing():
+    """It is no better than the recorded one."""
+    taken = make_profile(ms=9.0, host=make_host(model="Board 8"))
+
+    assert exit_code_of(gate([UNKNOWN], profiles=[taken])) == 5
+
+
+def test_the_better_provenance_is_taken():
+    """A transferred number gives way to a measured one, in either order."""
+    report = make_report(make_target(device=BOARD, power_mode="15W"))
+    other = make_profile(ms=9.0, host=replace(ON_BOARD, power_mode="7W"))
+    right = make_profile(ms=1.0, host=replace(ON_BOARD, power_mode="15W"))
+
+    assert exit_code_of(gate([report], profiles=[other, right])) == 0
+    assert exit_code_of(gate([report], profiles=[right, other])) == 0
+
+
+def test_a_profile_of_another_model_is_refused():
+    """A measurement says which file it is of."""
+    with pytest.raises(BadConfiguration, match="sha256 666666666666…; one of a report's student is needed: 5555"):
+        gate([make_report()], profiles=[make_profile(model_sha256="6" * 64)])
+
+
+def test_the_worst_verdict_gives_the_exit_code():
+    """Broken before inconclusive before met; a warning passes."""
+    met, warned = make_report().verdict, make_report(profile=make_profile(ms=7.5)).verdict
+    broken, unknown = make_report(profile=make_profile(ms=9.0)).verdict, UNKNOWN.verdict
+
+    assert warned.outcome is Outcome.WARNED
+    assert exit_code_of([]) == 0
+    assert exit_code_of([met, warned]) == 0
+    assert exit_code_of([met, unknown]) == 5
+    assert exit_code_of([unknown, broken, met]) == 1

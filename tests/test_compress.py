@@ -1,0 +1,233 @@
+"""The whole line on small real input: what it writes, what it decides, what it refuses to hide."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import onnxruntime
+import pytest
+from conftest import blobs
+
+from hpmkd_edge.bench.scoring import score
+from hpmkd_edge.compress import compress, resume
+from hpmkd_edge.errors import BadTeacher
+from hpmkd_edge.record import check_manifest, read_manifest, read_report
+from hpmkd_edge.report.gate import exit_code_of, gate
+from hpmkd_edge.request import Request
+from hpmkd_edge.tasks.source import open_task
+from hpmkd_edge.verdict import Outcome, Provenance
+
+pytestmark = pytest.mark.slow
+
+TARGETS = """
+targets:
+  box: {{device: host, runtime: onnxruntime, precisions: [fp32], budgets: {budgets}}}
+"""
+
+
+def budgets(tmp_path, text, name="targets.yaml"):
+    path = tmp_path / name
+    path.write_text(TARGETS.format(budgets=text))
+    return {"targets": ("box",), "targets_file": str(path)}
+
+
+def test_a_run_folder_holds_everything_and_the_file_alone_is_enough(images_npz, tmp_path, brief):
+    """Report, manifest, weights, and a student that says what it is and takes the raw images."""
+    folder = tmp_path / "run"
+    request = Request(data=str(images_npz), targets=("host",), epochs=6, command="hpmkd-edge compress …")
+    (report,) = compress(request, output=folder)
+    task = open_task(str(images_npz))
+    session = onnxruntime.InferenceSession(folder / "student.onnx")
+    facts = session.get_modelmeta().custom_metadata_map
+
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "manifest.json",
+        "profile.json",
+        "report.json",
+        "report.md",
+        "student.onnx",
+        "student.pt",
+    ]
+    assert check_manifest(folder) == ()
+    assert read_manifest(folder).command == request.command
+    assert read_report(folder / "report.json") == report
+    assert tuple(json.loads(facts["hpmkd_edge.classes"])) == report.classes == task.classes
+    assert facts["hpmkd_edge.run_id"] == report.run_id
+    # The accuracy of the report is that of the file, on the test rows.
+    scored = score(folder / "student.onnx", task.test.inputs.feeds(), task.test.labels)
+    assert scored.accuracy == report.student.test_accuracy > 0.8
+    assert report.student.cost.parameters * 10 <= report.teachers[0].cost.parameters
+    assert report.teachers[0].trained_here
+    assert any("No teacher was given" in note for note in report.notes)
+    assert exit_code_of(gate([report])) == report.verdict.exit_code
+    assert not (tmp_path / "run.partial").exists()
+
+
+def test_the_same_request_ships_the_same_bytes(images_npz, tmp_path, brief):
+    """Every figure can be repeated because the file can; another seed gives another file."""
+    files = []
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        request = Request(data=str(images_npz), targets=("host",), student="mlp", epochs=2, seed=seed)
+        compress(request, output=tmp_path / name)
+        files.append((tmp_path / name / "student.onnx").read_bytes())
+
+    assert files[0] == files[1] != files[2]
+
+
+def test_a_board_that_is_not_here_is_not_called_measured(images_npz, tmp_path, brief):
+    """Unknown on it, with this host's number beside and the command that settles it."""
+    request = Request(data=str(images_npz), student="mlp", epochs=2, targets=("jetson",))
+    (report,) = compress(request, output=tmp_path / "run")
+    latency = next(found for found in report.verdict.judgements if found.budget == "latency_ms.p90")
+
+    assert latency.provenance is Provenance.UNKNOWN
+    assert latency.outcome is Outcome.INCONCLUSIVE
+    assert latency.value is None
+    assert latency.here > 0
+    assert "unknown on jetson" in latency.reason
+    assert f"{tmp_path / 'run'}/student.onnx" in report.board_command
+    assert exit_code_of(gate([report])) == 5
+
+
+def test_a_shuffled_teacher_gives_a_different_and_worse_student(tmp_path, brief):
+    """The first law, through the whole line: logits moved between rows must show in the student that learns them."""
+    x, y = blobs(rows=300)
+    np.savez(tmp_path / "d.npz", x=x, y=y)
+    right = (6 * np.eye(3)[y]).astype(np.float32)
+    found = {}
+    for name, logits in (("right", right), ("wrong", np.random.default_rng(0).permutation(right))):
+        np.save(tmp_path / f"{name}.npy", logits)
+        request = Request(
+            data=str(tmp_path / "d.npz"),
+            teachers=(str(tmp_path / f"{name}.npy"),),
+            targets=("host",),
+            student="mlp",
+            epochs=4,
+            rounds=1,
+        )
+        (report,) = compress(request, output=tmp_path / f"run-{name}")
+        found[name] = next(rival for rival in report.rounds[0].rivals if rival.name.startswith("KD"))
+        assert any("not augmented" in note for note in report.notes)
+
+    assert found["wrong"].validation_accuracy < found["right"].validation_accuracy - 0.05
+    assert found["wrong"].validation_loss > found["right"].validation_loss
+
+
+def test_an_impossible_budget_is_broken_and_named(images_npz, tmp_path, brief):
+    """Exit 1 by the gate, the smallest student shipped, the budget in the reason."""
+    request = Request(
+        data=str(images_npz), student="mlp", epochs=2, **budgets(tmp_path, "{model_size_mb: {fail: 0.0001}}")
+    )
+    (report,) = compress(request, output=tmp_path / "run")
+
+    assert report.verdict.exit_code == 1
+    assert [found.budget for found in report.verdict.judgements if found.outcome is Outcome.BROKEN] == ["model_size_mb"]
+    assert "no size fits" in report.rounds[0].reason
+    assert len(report.rounds) == 1
+
+
+def test_a_loose_budget_picks_a_larger_student_than_a_tight_one(images_npz, tmp_path, brief):
+    """By the size of the file, which repeats to the byte; both fit what they were given."""
+    sizes = []
+    for name, limit in (("tight", 0.004), ("loose", 0.02)):
+        request = Request(
+            data=str(images_npz),
+            student="mlp",
+            epochs=2,
+            rounds=1,
+            **budgets(tmp_path, f"{{model_size_mb: {{fail: {limit}}}}}", f"{name}.yaml"),
+        )
+        (report,) = compress(request, output=tmp_path / name)
+        assert report.student.cost.file_bytes <= limit * 1e6
+        sizes.append(report.student.cost.parameters)
+
+    assert sizes[0] < sizes[1]
+
+
+def test_an_accuracy_that_is_missed_goes_round_again_and_says_why(images_npz, tmp_path, brief):
+    """Larger, then through an intermediate, then the end; every round with its reason."""
+    request = Request(
+        data=str(images_npz),
+        student="mlp",
+        epochs=1,
+        compression=1,
+        **budgets(tmp_path, "{accuracy: {min: 1.0}, model_size_mb: {fail: 0.02}}"),
+    )
+    (report,) = compress(request, output=tmp_path / "run")
+
+    assert 1 < len(report.rounds) <= 3
+    assert all("accuracy" in turn.reason for turn in report.rounds[1:])
+    assert report.verdict.exit_code == 1
+
+
+def test_a_table_goes_the_whole_way_for_several_targets(table_csv, tmp_path, brief):
+    """Columns by name, a folder and a report for each target."""
+    request = Request(data=str(table_csv), label="kind", targets=("host", "rpi5"), epochs=4)
+    reports = compress(request, output=tmp_path / "run")
+    session = onnxruntime.InferenceSession(tmp_path / "run" / "rpi5" / "student.onnx")
+
+    assert [report.target for report in reports] == ["host", "rpi5"]
+    assert {i.name for i in session.get_inputs()} == {"size", "heat", "color"}
+    assert reports[0].student.test_accuracy > 0.75
+    assert check_manifest(tmp_path / "run" / "host") == ()
+
+
+def test_several_teachers_teach_alone_and_by_their_mean(tmp_path, brief):
+    """The best on validation rows is the one to compare with; the mean competes too."""
+    x, y = blobs(rows=240)
+    np.savez(tmp_path / "d.npz", x=x, y=y)
+    generator = np.random.default_rng(0)
+    for name, noise in (("good", 0.5), ("fair", 5.0)):
+        np.save(
+            tmp_path / f"{name}.npy", (4 * np.eye(3)[y] + noise * generator.normal(size=(240, 3))).astype(np.float32)
+        )
+    request = Request(
+        data=str(tmp_path / "d.npz"),
+        teachers=(str(tmp_path / "fair.npy"), str(tmp_path / "good.npy")),
+        targets=("host",),
+        student="mlp",
+        epochs=2,
+        rounds=1,
+    )
+    (report,) = compress(request, output=tmp_path / "run")
+
+    assert "good" in report.teachers[0].name
+    assert [rival.name.split(" ")[0] for rival in report.rounds[0].rivals] == ["direct", "KD", "KD"]
+    assert "mean of 2" in report.rounds[0].rivals[2].name
+
+
+def test_bad_input_leaves_nothing_behind(images_npz, tmp_path):
+    """Not even the folder of the run."""
+    np.save(tmp_path / "t.npy", np.zeros((240, 7), np.float32))
+    with pytest.raises(BadTeacher, match="7"):
+        compress(Request(data=str(images_npz), teachers=(str(tmp_path / "t.npy"),)), output=tmp_path / "out" / "run")
+
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_interrupted_run_is_taken_up_and_ends_the_same(images_npz, tmp_path, brief):
+    """Ctrl-C in the middle of the training: exit 130, state kept; --resume ships the bytes of an unbroken run."""
+    arguments = ["--data", str(images_npz), "--target", "host", "--epochs", "40", "--rounds", "1"]
+    command = [sys.executable, "-c", "from hpmkd_edge.cli import main; main()", "compress", *arguments]
+    process = subprocess.Popen([*command, "--output", str(tmp_path / "run")], stderr=subprocess.PIPE, text=True)
+    trainings = tmp_path / "run.partial" / "state" / "trainings"
+    deadline = time.monotonic() + 120
+    while not trainings.exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+
+    assert process.returncode == 130, said
+    assert not (tmp_path / "run").exists()
+    assert "--resume" in said
+    (taken_up,) = resume(tmp_path / "run")
+    request = Request(data=str(images_npz), targets=("host",), epochs=40, rounds=1)
+    (unbroken,) = compress(request, output=tmp_path / "whole")
+    assert taken_up.student_sha256 == unbroken.student_sha256
+    assert not (tmp_path / "run.partial").exists()

@@ -1,0 +1,309 @@
+"""Budgets are met, warned of, broken, or cannot be told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sample_records import BOARD, FULL, HERE, make_host, make_profile, make_target
+
+from hpmkd_edge.bench.profile import Profile
+from hpmkd_edge.targets import AccuracyLimit, Budgets, LatencyLimit, Limit, PlacementLimit, Target
+from hpmkd_edge.verdict import (
+    Judgement,
+    Outcome,
+    Provenance,
+    Verdict,
+    judge,
+    judge_cost,
+    provenance_of,
+    recheck,
+)
+
+ON_BOARD = make_host(model="Maker Board 9 rev 1", memory_mb=7600.0, power_mode="15W")
+
+
+def latency(fail: float | None, warn: float | None = None) -> Target:
+    limit = Limit(fail=fail, warn=warn)
+    return make_target(budgets=Budgets(latency_ms=(LatencyLimit(percentile="p90", limit=limit),)))
+
+
+def only(verdict: Verdict) -> Judgement:
+    (judgement,) = verdict.judgements
+    return judgement
+
+
+def judge_latency(target: Target, profile: Profile) -> Judgement:
+    return only(judge_cost(target, profile=profile, model_bytes=1))
+
+
+def judge_accuracy(limit: AccuracyLimit, accuracy: float | None, teacher: float | None) -> Judgement:
+    target = make_target(budgets=Budgets(accuracy=limit))
+    return only(judge(target, profile=None, model_bytes=1, accuracy=accuracy, teacher_accuracy=teacher))
+
+
+def test_a_student_exactly_at_every_limit_passes():
+    """Limits are inclusive, 0.92 − 0.02 against 0.90 too."""
+    budgets = replace(
+        FULL,
+        latency_ms=(LatencyLimit(percentile="p90", limit=Limit(fail=8.0)),),
+        accuracy=AccuracyLimit(min=0.9, max_drop=0.02),
+        placement=PlacementLimit(min_macs_share=0.95),
+    )
+    profile = make_profile(ms=8.0, peak_memory_mb=64.0, placement_share=0.95, engine_build_s=600.0)
+    # A share below 1 also flags the latency; the interval of equal samples is a point.
+    verdict = judge(
+        make_target(budgets=budgets),
+        profile=profile,
+        model_bytes=4_000_000,
+        accuracy=0.9,
+        teacher_accuracy=0.92,
+    )
+
+    assert len(verdict.judgements) == 6
+    assert {judgement.outcome for judgement in verdict.judgements} == {Outcome.MET}
+    assert verdict.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("budget", "change"),
+    [
+        ("latency_ms.p90", {"samples_ns": (8_000_001,) * 1000}),
+        ("peak_memory_mb", {"peak_memory_mb": 64.01}),
+        ("placement", {"placement_share": 0.9499}),
+        ("engine_build_s", {"engine_build_s": 601.0}),
+        ("model_size_mb", {"model_bytes": 4_000_001}),
+    ],
+)
+def test_a_hair_beyond_one_limit_breaks_that_budget_alone(budget, change):
+    """Each number is held to its own limit."""
+    good = make_profile(placement_share=1.0, engine_build_s=1.0)
+    profile = replace(good, **change)
+    verdict = judge_cost(make_target(budgets=FULL), profile=profile, model_bytes=profile.model_bytes)
+    broken = [judgement.budget for judgement in verdict.judgements if judgement.outcome is Outcome.BROKEN]
+
+    assert broken == [budget]
+    assert verdict.exit_code == 1
+
+
+def test_beyond_warn_is_warned_and_passes():
+    """A warning is told, and does not fail."""
+    judged = judge_latency(latency(8.0, 7.0), make_profile(ms=7.5))
+
+    assert judged.outcome is Outcome.WARNED
+    assert judged.reason == "7.5 ms p90 is above 7, the warn level"
+    assert judge_latency(latency(8.0, 7.0), make_profile(ms=7.0)).outcome is Outcome.MET
+
+
+def test_a_budget_without_fail_only_warns():
+    """However far it is exceeded."""
+    judged = judge_latency(latency(None, 1.0), make_profile(ms=500.0))
+
+    assert judged.outcome is Outcome.WARNED
+    assert judged.limit is None
+
+
+def test_placement_warns_from_below():
+    """Of the multiply-adds, more is better."""
+    target = make_target(budgets=Budgets(placement=PlacementLimit(min_macs_share=0.9, warn_macs_share=0.95)))
+
+    outcomes = [judge_latency(target, make_profile(placement_share=share)).outcome for share in (0.89, 0.9, 0.94, 0.95)]
+
+    assert outcomes == [Outcome.BROKEN, Outcome.WARNED, Outcome.WARNED, Outcome.MET]
+
+
+@pytest.mark.parametrize(
+    ("slow", "outcome"),
+    [(9.0, Outcome.INCONCLUSIVE), (6.0, Outcome.MET)],
+)
+def test_a_flagged_record_counts_only_if_its_whole_interval_lies_on_one_side(slow, outcome):
+    """A busy host may have made the bound; 1 in 10 runs is slow, so the p90 is anywhere between."""
+    samples = tuple(round(1e6 * (slow if place % 10 == 0 else 5.0)) for place in range(1000))
+    profile = make_profile(samples_ns=samples, host=make_host(load_average=99.0))
+    judged = judge_latency(latency(8.0), profile)
+
+    assert profile.flags
+    assert judged.outcome is outcome
+    assert ("load average" in judged.reason) == (outcome is Outcome.INCONCLUSIVE)
+
+
+def test_a_flagged_record_far_above_its_limit_is_broken():
+    """No noise brings it down."""
+    busy = make_profile(ms=9.0, host=make_host(load_average=99.0))
+
+    assert judge_latency(latency(8.0), busy).outcome is Outcome.BROKEN
+
+
+def test_a_valid_record_is_judged_by_its_upper_bound():
+    """What a flagged record leaves open, a valid one decides."""
+    samples = tuple(round(1e6 * (5.3 if place % 10 == 0 else 5.0)) for place in range(1000))
+    profile = make_profile(samples_ns=samples)
+
+    assert not profile.flags
+    assert judge_latency(latency(5.2), profile).outcome is Outcome.BROKEN
+    assert judge_latency(latency(5.2), profile).value == profile.percentile_bound_ms(90)
+
+
+def test_too_few_runs_tell_nothing():
+    """A percentile that the runs do not support is not extrapolated."""
+    judged = judge_latency(latency(8.0), make_profile(samples_ns=(1_000_000,) * 63))
+
+    assert judged.outcome is Outcome.INCONCLUSIVE
+    assert judged.value is None
+    assert "63 runs" in judged.reason
+
+
+@pytest.mark.parametrize(
+    ("runtime", "threads", "host", "provenance"),
+    [
+        ("onnxruntime", 1, ON_BOARD, Provenance.MEASURED),
+        ("onnxruntime", 1, replace(ON_BOARD, power_mode="7W"), Provenance.TRANSFERRED),
+        ("onnxruntime", 1, replace(ON_BOARD, power_mode=None), Provenance.TRANSFERRED),
+        ("onnxruntime", 4, ON_BOARD, Provenance.TRANSFERRED),
+        ("tensorrt", 1, ON_BOARD, Provenance.UNKNOWN),
+        ("onnxruntime", 1, replace(ON_BOARD, memory_mb=3900.0), Provenance.UNKNOWN),
+        ("onnxruntime", 1, make_host(), Provenance.UNKNOWN),
+    ],
+)
+def test_provenance_follows_device_mode_and_runtime(runtime, threads, host, provenance):
+    """Measured is this device, mode and runtime; another mode is transferred; all else unknown."""
+    target = make_target(device=BOARD, power_mode="15W")
+
+    assert provenance_of(make_profile(runtime=runtime, threads=threads, host=host), target) is provenance
+
+
+def test_any_machine_is_the_host():
+    """The target `host` is wherever the tool runs; a target without a power mode takes any."""
+    assert provenance_of(make_profile(), make_target()) is Provenance.MEASURED
+    assert provenance_of(make_profile(host=ON_BOARD), make_target(device=BOARD)) is Provenance.MEASURED
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        (make_host(), "unknown on board, 1 ms p90 on this host"),
+        (replace(ON_BOARD, power_mode="7W"), "unknown on board, 1 ms p90 on its module in 7W with 1 threads"),
+    ],
+)
+def test_a_number_from_elsewhere_is_shown_and_not_judged(host, reason):
+    """Neither pass nor fail, even where it is far beyond the limit."""
+    target = replace(latency(0.5), name="board", device=BOARD, power_mode="15W")
+    judged = judge_latency(target, make_profile(host=host))
+
+    assert judged.outcome is Outcome.INCONCLUSIVE
+    assert (judged.value, judged.here) == (None, 1.0)
+    assert judged.reason == reason
+
+
+def test_size_and_accuracy_are_the_same_everywhere():
+    """A file's size and its answers do not hang on the board."""
+    verdict = judge(
+        make_target(device=BOARD), profile=make_profile(), model_bytes=1, accuracy=0.9, teacher_accuracy=0.9
+    )
+    found = {judgement.budget: judgement for judgement in verdict.judgements}
+
+    assert found["model_size_mb"].provenance is Provenance.MEASURED
+    assert found["accuracy"].outcome is Outcome.MET
+    assert verdict.exit_code == 5
+
+
+@pytest.mark.parametrize(
+    ("limit", "accuracy", "teacher", "outcome"),
+    [
+        (AccuracyLimit(max_drop=0.02), 0.9, 0.92, Outcome.MET),
+        (AccuracyLimit(max_drop=0.02), 0.899, 0.92, Outcome.BROKEN),
+        (AccuracyLimit(min=0.95, max_drop=0.02), 0.92, 0.92, Outcome.BROKEN),
+        (AccuracyLimit(min=0.8), 0.9, None, Outcome.MET),
+        (AccuracyLimit(max_drop=0.02), 0.9, None, Outcome.INCONCLUSIVE),
+        (AccuracyLimit(min=0.8, max_drop=0.02), 0.9, None, Outcome.INCONCLUSIVE),
+        (AccuracyLimit(min=0.95, max_drop=0.02), 0.9, None, Outcome.BROKEN),
+        (AccuracyLimit(max_drop=0.02), 0.9, float("nan"), Outcome.INCONCLUSIVE),
+        (AccuracyLimit(min=0.0), float("nan"), 0.9, Outcome.INCONCLUSIVE),
+        (AccuracyLimit(min=0.0), None, 0.9, Outcome.INCONCLUSIVE),
+    ],
+)
+def test_accuracy_must_keep_all_of_its_limits(limit, accuracy, teacher, outcome):
+    """A floor, a drop against the teacher, or both; what is missing cannot be met."""
+    assert judge_accuracy(limit, accuracy, teacher).outcome is outcome
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), None])
+def test_a_number_that_is_none_is_never_met(number):
+    """NaN compares false with everything; it must not pass for that."""
+    profile = make_profile(peak_memory_mb=number, placement_share=number, engine_build_s=number)
+    verdict = judge_cost(make_target(budgets=replace(FULL, latency_ms=())), profile=profile, model_bytes=None)
+
+    assert {judgement.outcome for judgement in verdict.judgements} == {Outcome.INCONCLUSIVE}
+    assert {judgement.reason for judgement in verdict.judgements} == {"not measured"}
+
+
+def test_without_a_profile_costs_are_inconclusive():
+    """Nothing was measured, so nothing is known."""
+    verdict = judge_cost(make_target(device=HERE), profile=None, model_bytes=1)
+
+    assert [judgement.outcome for judgement in verdict.judgements] == [
+        Outcome.INCONCLUSIVE,
+        Outcome.INCONCLUSIVE,
+        Outcome.MET,
+    ]
+
+
+FLAGS = st.sampled_from([0.0, 99.0])
+SAMPLES = st.lists(st.integers(1, 20_000_000), min_size=100, max_size=300).map(tuple)
+
+
+@settings(max_examples=60, deadline=None)
+@given(samples=SAMPLES, load=FLAGS, limits=st.tuples(st.floats(0.001, 30), st.floats(0.001, 30)))
+def test_loosening_a_budget_never_breaks_it_and_tightening_never_meets_it(samples, load, limits):
+    """Outcomes are ordered as limits are, whether the record is flagged or not."""
+    profile = make_profile(samples_ns=samples, host=make_host(load_average=load))
+    order = [Outcome.MET, Outcome.INCONCLUSIVE, Outcome.BROKEN]
+    loose, tight = (
+        order.index(judge_latency(latency(limit), profile).outcome) for limit in sorted(limits, reverse=True)
+    )
+
+    assert loose <= tight
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
+def test_a_larger_allowed_drop_never_breaks_accuracy(accuracy, teacher, drop, other):
+    """As for costs."""
+    loose, tight = sorted((drop, other), reverse=True)
+    if judge_accuracy(AccuracyLimit(max_drop=tight), accuracy, teacher).outcome is Outcome.MET:
+        assert judge_accuracy(AccuracyLimit(max_drop=loose), accuracy, teacher).outcome is Outcome.MET
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(0.1, 20), st.floats(0.1, 1), st.floats(0.8, 1), st.sampled_from([HERE, BOARD]))
+def test_an_honest_verdict_stands_when_it_is_checked_again(ms, share, accuracy, device):
+    """Checking changes nothing where the outcome follows from the numbers."""
+    verdict = judge(
+        make_target(device=device, budgets=FULL),
+        profile=make_profile(ms=ms, placement_share=share),
+        model_bytes=1_000_000,
+        accuracy=accuracy,
+        teacher_accuracy=0.93,
+    )
+
+    assert recheck(verdict) == verdict
+
+
+@pytest.mark.parametrize(
+    ("change", "outcome"),
+    [
+        ({"value": 9.0}, Outcome.BROKEN),
+        ({"limit": 0.5}, Outcome.BROKEN),
+        ({"value": 7.5}, Outcome.WARNED),
+        ({"value": None}, Outcome.INCONCLUSIVE),
+        ({"provenance": Provenance.UNKNOWN}, Outcome.INCONCLUSIVE),
+    ],
+)
+def test_a_verdict_that_its_numbers_deny_falls(change, outcome):
+    """A judgement cannot be bettered by its word alone."""
+    judged = replace(judge_latency(latency(8.0, 7.0), make_profile()), **change)
+    checked = only(recheck(Verdict(target="host", judgements=(judged,))))
+
+    assert checked.outcome is outcome
+    assert checked.reason.startswith("recorded as met, but its")

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from hashlib import sha256
@@ -20,7 +22,7 @@ from pathlib import Path
 from hpmkd_edge import __version__
 from hpmkd_edge.bench.runtimes.choose import RUNTIMES
 from hpmkd_edge.bench.scoring import score
-from hpmkd_edge.errors import BadConfiguration
+from hpmkd_edge.errors import BadConfiguration, Interrupted
 from hpmkd_edge.interruption import listening
 from hpmkd_edge.plan.chain import Step, first_chain, resize
 from hpmkd_edge.preparation import Preparation, prepare
@@ -82,7 +84,7 @@ def _run(request: Request, targets: tuple[Target, ...], folder: RunFolder) -> tu
     began = time.monotonic()
     started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
     reports = []
-    with listening() as interruption:
+    with listening() as interruption, _saying_how_to_resume(folder):
         preparation = prepare(request, folder, lambda: interruption.asked)
         for target in targets:
             own = target.name if len(targets) > 1 else "."
@@ -90,13 +92,21 @@ def _run(request: Request, targets: tuple[Target, ...], folder: RunFolder) -> tu
                 run_id=_run_id(request, preparation, target),
                 started_at=started_at,
                 began=began,
-                folder=folder.partial / own,
+                folder=folder.made / own,
                 final=folder.final / own,
             )
             facts.folder.mkdir(exist_ok=True)
             reports.append(_fit_to(target, preparation, request, facts, folder.state))
     folder.finish()
     return tuple(reports)
+
+
+@contextmanager
+def _saying_how_to_resume(folder: RunFolder) -> Iterator[None]:
+    try:
+        yield
+    except Interrupted as error:
+        raise Interrupted(f"{error} Take it up with: hpmkd-edge compress --resume {folder.final}") from error
 
 
 def _run_id(request: Request, preparation: Preparation, target: Target) -> str:
@@ -128,6 +138,7 @@ def _fit_to(target: Target, preparation: Preparation, request: Request, facts: F
             allowed=preparation.allowed,
             ladder=preparation.ladder,
             tried=[past.chain for past in rounds],
+            refused=bench.refused,
             teacher_parameters=preparation.best.teacher.parameters,
         )
     shipped = _ship(max(rounds, key=_merit), facts.folder)

@@ -30,7 +30,7 @@ def listening() -> Iterator[Interruption]:
         if interruption.asked:
             raise KeyboardInterrupt
         interruption.asked = True
-        print("\nhpmkd-edge: finishing the epoch, then saving; Ctrl-C again stops at once.", file=sys.stderr)
+        print("\nhpmkd-edge: finishing what is under way, then saving; Ctrl-C again stops at once.", file=sys.stderr)
 
     if threading.current_thread() is not threading.main_thread():
         yield interruption

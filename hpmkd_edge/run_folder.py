@@ -12,7 +12,6 @@ from hpmkd_edge.errors import BadOutput
 from hpmkd_edge.request import Request, read_request
 
 PARTIAL: Final = ".partial"
-STATE: Final = "state"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,22 +20,31 @@ class RunFolder:
 
     Attributes:
         final: where the run will lie.
-        partial: where it is made; what an interrupted run leaves, and `--resume` takes up.
+        partial: what an interrupted run leaves, and `--resume` takes up.
     """
 
     final: Path
     partial: Path
 
     @property
+    def made(self) -> Path:
+        """What will be moved to its final place."""
+        return self.partial / "run"
+
+    @property
     def state(self) -> Path:
         """Trainings and measurements to take up; not part of the finished run."""
-        return self.partial / STATE
+        return self.partial / "state"
+
+    @property
+    def request(self) -> Path:
+        """What the user asked."""
+        return self.partial / "request.json"
 
     def finish(self) -> None:
-        """Drop the state, and put the run in its place in one move."""
-        shutil.rmtree(self.state)
-        (self.partial / "request.json").unlink()
-        self.partial.replace(self.final)
+        """Put the run in its place in one move, and drop the rest."""
+        self.made.replace(self.final)
+        shutil.rmtree(self.partial)
 
 
 def plan_folder(output: Path) -> RunFolder:
@@ -67,7 +75,8 @@ def open_folder(folder: RunFolder, request: Request) -> None:
     """
     try:
         folder.state.mkdir(parents=True, exist_ok=True)
-        (folder.partial / "request.json").write_text(request.to_json())
+        folder.made.mkdir(exist_ok=True)
+        folder.request.write_text(request.to_json(), encoding="utf-8")
     except OSError as error:
         raise BadOutput(f"{folder.partial} cannot be written: {error.strerror}; give another --output.") from error
 
@@ -81,4 +90,4 @@ def find_interrupted(path: Path) -> tuple[RunFolder, Request]:
     path = path.absolute()
     final = path.with_name(path.name.removesuffix(PARTIAL))
     folder = RunFolder(final=final, partial=final.with_name(final.name + PARTIAL))
-    return folder, read_request(folder.partial / "request.json")
+    return folder, read_request(folder.request)

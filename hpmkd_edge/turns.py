@@ -39,7 +39,7 @@ class Bench:
     Attributes:
         runtime: the one that is timed here.
         state: the folder for files that a resumed run takes up.
-        probes: grows with each size that is probed.
+        probes: grows with each size that is probed; *refused* with each that does not fit.
     """
 
     target: Target
@@ -49,6 +49,7 @@ class Bench:
     preparation: Preparation
     run_id: str
     probes: list[ProbeRecord] = field(default_factory=list)
+    refused: set[Size] = field(default_factory=set)
 
     @property
     def row(self) -> dict[str, NDArray[Any]]:
@@ -93,6 +94,8 @@ class Bench:
         save_graph(student_graph(module, self.preparation.inlet), path, self.facts())
         profile, file_bytes = self.measured(path), path.stat().st_size
         verdict = judge_cost(self.target, profile=profile, model_bytes=file_bytes)
+        if not fits(verdict):
+            self.refused.add(size)
         self.probes.append(
             ProbeRecord(
                 size=size.label,

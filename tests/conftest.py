@@ -23,14 +23,17 @@ def brief(monkeypatch):
     monkeypatch.setitem(SAMPLINGS, "quick", short)
 
 
-def blobs(rows=240, classes=3, seed=0):
-    """Return uint8 images [N, 8, 8, 1] whose bright quadrant is their class, under noise, and the labels."""
+def blobs(rows=240, classes=3, seed=0, lift=70):
+    """Return uint8 images [N, 8, 8, 1] whose bright quadrant is their class, under noise, and the labels.
+
+    The quadrant is brighter by *lift*: 70 is easy, 12 is hard.
+    """
     generator = np.random.default_rng(seed)
     labels = np.arange(rows) % classes
     images = generator.integers(0, 120, (rows, 8, 8, 1))
     for image, label in zip(images, labels, strict=True):
         top, left = divmod(int(label), 2)
-        image[4 * top : 4 * top + 4, 4 * left : 4 * left + 4] += 70
+        image[4 * top : 4 * top + 4, 4 * left : 4 * left + 4] += lift
     return images.astype(np.uint8), labels
 
 
@@ -50,7 +53,7 @@ def table_csv(tmp_path):
     lines = ["size,heat,color,kind"]
     for number in range(300):
         kind = number % 2
-        size = "" if number % 17 == 0 else f"{generator.normal(2 * kind, 1):.3f}"
+        size = "" if number % 17 == 0 else f"{generator.normal(3 * kind, 1):.3f}"
         color = generator.choice(["red", "blue"], p=[0.8, 0.2] if kind else [0.3, 0.7])
         lines.append(f"{size},{generator.normal():.3f},{color},{'new' if kind else 'old'}")
     path = tmp_path / "things.csv"

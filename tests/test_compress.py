@@ -95,7 +95,7 @@ def test_a_board_that_is_not_here_is_not_called_measured(images_npz, tmp_path, b
 
 def test_a_shuffled_teacher_gives_a_different_and_worse_student(tmp_path, brief):
     """The first law, through the whole line: logits moved between rows must show in the student that learns them."""
-    x, y = blobs(rows=300)
+    x, y = blobs(rows=600, lift=20)
     np.savez(tmp_path / "d.npz", x=x, y=y)
     right = (6 * np.eye(3)[y]).astype(np.float32)
     found = {}
@@ -106,7 +106,7 @@ def test_a_shuffled_teacher_gives_a_different_and_worse_student(tmp_path, brief)
             teachers=(str(tmp_path / f"{name}.npy"),),
             targets=("host",),
             student="mlp",
-            epochs=4,
+            epochs=10,
             rounds=1,
         )
         (report,) = compress(request, output=tmp_path / f"run-{name}")

@@ -31,7 +31,7 @@ def test_a_finished_run_holds_no_state(tmp_path):
     """Moved in one piece, without request and state."""
     folder = plan_folder(tmp_path / "run")
     open_folder(folder, Request())
-    (folder.partial / "student.onnx").write_bytes(b"x")
+    (folder.made / "student.onnx").write_bytes(b"x")
     folder.finish()
 
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["student.onnx"]

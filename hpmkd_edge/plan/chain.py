@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,7 +45,7 @@ def figure(judgement: Judgement) -> float | None:
 def excess(judgement: Judgement) -> str | None:
     """Return a sentence if *judgement* is over its limit as far as this host can tell, else None."""
     if judgement.outcome is Outcome.BROKEN:
-        return judgement.reason
+        return f"{judgement.budget}: {judgement.reason}"
     number = figure(judgement)
     # What is unknown on the board is planned with this host's number: a start, not a verdict.
     over = number is not None and judgement.limit is not None and number > judgement.limit
@@ -135,12 +135,13 @@ def resize(
     allowed: Sequence[Size],
     ladder: Sequence[Size],
     tried: Sequence[Chain],
+    refused: Collection[Size],
     teacher_parameters: int | None,
 ) -> Step | None:
     """Move *chain* by what its *verdict* found broken, or return None when there is nothing left to try.
 
-    A broken cost takes the next smaller end. A broken accuracy takes the next larger end while one is allowed and was
-    not over a budget before, else one more intermediate, once.
+    A broken cost takes the next smaller end. A broken accuracy takes the next larger end while one is allowed and fits,
+    else one more intermediate, once.
 
     Args:
         chain: what was trained last.
@@ -148,6 +149,7 @@ def resize(
         allowed: sizes that the student may have, fewest parameters first.
         ladder: all sizes of the family, for intermediates.
         tried: all chains trained so far, *chain* among them.
+        refused: sizes whose probe did not fit.
         teacher_parameters: the upper end for intermediates, if it is known.
     """
     over = {judgement.budget: sentence for judgement in verdict.judgements if (sentence := excess(judgement))}
@@ -162,10 +164,10 @@ def resize(
     if short is None:
         return None
     larger = allowed[place + 1 :]
-    if larger and larger[0] not in ends:
+    if larger and larger[0] not in ends and larger[0] not in refused:
         return Step(chain=Chain(sizes=(larger[0],)), reason=f"{short}, with cost to spare: the next larger size")
     if all(len(other.sizes) == 1 for other in tried):
         longer = _with_intermediate(chain, ladder, teacher_parameters)
         if longer is not None:
-            return Step(chain=longer, reason=f"{short}, and no larger size is allowed: one more intermediate")
+            return Step(chain=longer, reason=f"{short}, and no larger size is allowed and fits: one more intermediate")
     return None

@@ -8,7 +8,7 @@ from hpmkd_edge.plan.settings import Settings
 from hpmkd_edge.plan.traits import Traits
 
 # Rows seen in one training: what two cores do in seconds on 8×8 digits, in minutes on 32×32 photographs.
-IMAGES_SEEN: Final = 50_000
+IMAGES_SEEN: Final = 45_000
 TABLE_ROWS_SEEN: Final = 700_000
 VIEWS_SEEN_BY_TEACHER: Final = 20_000
 

@@ -84,13 +84,14 @@ def test_what_is_unknown_on_the_board_is_planned_with_this_host_s_number():
     assert over.outcome is Outcome.INCONCLUSIVE
 
 
-def moved(chain, *judgements, tried=None, allowed=LADDER[:6]):
+def moved(chain, *judgements, tried=None, allowed=LADDER[:6], refused=()):
     return resize(
         chain,
         verdict(*judgements),
         allowed=allowed,
         ladder=LADDER,
         tried=tried or [chain],
+        refused=refused,
         teacher_parameters=LADDER[-1].parameters,
     )
 
@@ -112,6 +113,14 @@ def test_a_broken_accuracy_with_cost_to_spare_takes_the_next_larger_end():
     step = moved(end_at(3), judgement("accuracy", 0.8, 0.9), judgement("model_size_mb", 1, 4))
 
     assert step.chain == end_at(4)
+
+
+def test_a_broken_accuracy_does_not_take_an_end_that_was_measured_not_to_fit():
+    """A larger student over budget is no answer; a better taught one of the same size may be."""
+    step = moved(end_at(3), judgement("accuracy", 0.8, 0.9), refused={LADDER[4]})
+
+    assert step.chain.end == LADDER[3]
+    assert len(step.chain.sizes) == 2
 
 
 def test_a_broken_accuracy_without_room_takes_one_intermediate_once():

@@ -1,0 +1,180 @@
+"""The command line: exit codes, one sentence on bad input, nothing left behind, help without heavy imports."""
+
+import json
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from sample_records import BOARD, make_profile, make_report, make_target
+
+from hpmkd_edge.cli import main
+from hpmkd_edge.record import write_report
+
+HEAVY = {"torch", "numpy", "onnx", "onnxruntime", "sklearn", "pandas", "rich"}
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Return a function that runs the command in an empty folder, and gives exit code, output and complaints."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["hpmkd-edge", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def csv(path, text):
+    path.write_text(text)
+    return path
+
+
+GOOD = "a,b,y\n" + "\n".join(f"{i},{i % 7},{'up' if i % 2 else 'down'}" for i in range(60))
+
+
+def bad_inputs(tmp_path):
+    """Return arguments, and what the one sentence must say: found and needed."""
+    good = csv(tmp_path / "good.csv", GOOD)
+    x = np.zeros((40, 4, 4, 1), np.uint8)
+    y = np.arange(40) % 2
+    np.savez(tmp_path / "good.npz", x=x, y=y)
+    np.savez(tmp_path / "range.npz", x=x, y=y - 1)
+    np.savez(tmp_path / "float.npz", x=x.astype(np.float32), y=y)
+    np.save(tmp_path / "seven.npy", np.zeros((60, 7), np.float32))
+    (tmp_path / "broken.onnx").write_bytes(b"not a model")
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps({"a": 1}))
+    (tmp_path / "bad.yaml").write_text("targets:\n  box:\n    device: host\n    budgts: {}\n")
+    (tmp_path / "net.py").write_text("def net():\n    raise ValueError('no weights')\n")
+    table = ["--data", good, "--label", "y"]
+    return {
+        "missing file": (["--data", tmp_path / "no.csv", "--label", "y"], "no.csv"),
+        "unknown set": (["--data", "digit"], "Did you mean 'digits'"),
+        "no label": (["--data", good], "--label"),
+        "missing column": (["--data", good, "--label", "z"], "Known: a, b, y"),
+        "unknown target": (["--target", "jetsn"], "Did you mean 'jetson'"),
+        "labels out of range": (["--data", tmp_path / "range.npz"], "-1"),
+        "float images": (["--data", tmp_path / "float.npz"], "uint8"),
+        "infinite value": (
+            ["--data", csv(tmp_path / "inf.csv", GOOD.replace("\n3,3", "\n3,inf")), "--label", "y"],
+            "row 4",
+        ),
+        "one class": (["--data", csv(tmp_path / "one.csv", GOOD.replace("down", "up")), "--label", "y"], "class"),
+        "fewer rows than classes": (["--data", csv(tmp_path / "few.csv", "a,y\n1,p\n2,q\n3,r"), "--label", "y"], "row"),
+        "teacher of other classes": ([*table, "--teacher", tmp_path / "seven.npy"], "7"),
+        "unreadable model": ([*table, "--teacher", tmp_path / "broken.onnx"], "broken.onnx"),
+        "pickle without trust": ([*table, "--teacher", tmp_path / "model.pkl"], "--trust"),
+        "teacher that fails": ([*table, "--teacher", f"{tmp_path}/net.py:net"], "no weights"),
+        "no such kind of teacher": ([*table, "--teacher", "model.doc"], "no kind of teacher"),
+        "unknown student": ([*table, "--student", "mpl"], "Did you mean 'mlp'"),
+        "convolution on a table": ([*table, "--student", "residual"], "table"),
+        "output in the way": ([*table, "--output", tmp_path / "good.npz"], "exists already"),
+        "output that cannot be": ([*table, "--output", tmp_path / "good.npz" / "run"], "cannot be written"),
+        "bad targets file": ([*table, "--targets", tmp_path / "bad.yaml"], "line 4"),
+        "no rounds": (["--rounds", "0"], "--rounds is 0"),
+        "nothing to resume": (["--resume", tmp_path / "nothing"], "no interrupted run"),
+        "no such protocol": (["--protocol", "fast"], "Known: mlperf, quick, standard"),
+        "no such flag": (["--taget", "host"], "--target"),
+    }
+
+
+def test_bad_input_is_one_sentence_with_exit_2_and_nothing_left_behind(run, tmp_path):
+    """What was found and what is needed, on stderr; no run folder, no traceback."""
+    for name, (arguments, wanted) in bad_inputs(tmp_path).items():
+        before = sorted(tmp_path.rglob("*"))
+        code, out, said = run("compress", *arguments)
+
+        assert code == 2, (name, code, said)
+        assert wanted in said, (name, said)
+        assert "Traceback" not in said
+        assert out == ""
+        assert sorted(tmp_path.rglob("*")) == before, name
+        if name != "no such flag":
+            assert said.startswith("hpmkd-edge: "), (name, said)
+            assert said.count("\n") == 1, (name, said)
+
+
+@pytest.mark.parametrize(
+    ("report", "code"),
+    [
+        (make_report(), 0),
+        (make_report(profile=make_profile(ms=20)), 1),
+        (make_report(target=make_target(device=BOARD)), 5),
+    ],
+)
+def test_the_gate_ends_with_the_verdict_s_code(run, tmp_path, report, code):
+    """The same from text and from JSON, and JSON on stdout only."""
+    write_report(report, tmp_path / "report.json")
+
+    assert run("gate", tmp_path / "report.json")[0] == code
+    ended, out, said = run("gate", tmp_path / "report.json", "--format", "json")
+    assert ended == code
+    assert said == ""
+    assert json.loads(out)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"schema": "hpmkd-edge/report/9"}', '{"schema": 1}'])
+def test_a_report_that_cannot_be_read_is_exit_2(run, tmp_path, content):
+    """Never a traceback, never a pass."""
+    (tmp_path / "r.json").write_text(content)
+    code, _, said = run("gate", tmp_path / "r.json")
+
+    assert (code, said.count("\n")) == (2, 1)
+
+
+def test_targets_are_listed_shown_and_checked(run, tmp_path):
+    """The shipped ones by name; a file of one's own by line and key."""
+    assert "jetson" in run("targets", "list")[1]
+    assert "jetson" in json.loads(run("targets", "list", "--format", "json")[1])
+    assert "8" in run("targets", "show", "jetson")[1]
+    assert run("targets", "show", "jetsn")[0] == 2
+    (tmp_path / "t.yaml").write_text("targets:\n  box: {device: host, runtime: onnxruntime, budgets: {}}\n")
+    code, _, said = run("targets", "check", tmp_path / "t.yaml")
+    assert code in (0, 2)
+    assert "Traceback" not in said
+
+
+def test_a_model_that_is_not_there_cannot_be_profiled(run, tmp_path):
+    """And a target whose runtime is not here is exit 3."""
+    assert run("profile", tmp_path / "no.onnx")[0] == 2
+    code, _, said = run("profile", tmp_path / "no.onnx", "--target", "nowhere")
+    assert code == 2
+    assert "Known:" in said
+
+
+def test_help_and_version_import_nothing_heavy(tmp_path):
+    """They answer at once, in a fresh interpreter; every command's help has an example or says what it takes."""
+    for arguments in (["--help"], ["--version"], ["compress", "--help"], ["gate", "--help"], ["profile", "--help"]):
+        program = (
+            "import sys\nfrom hpmkd_edge.cli import main\n"
+            f"sys.argv = ['hpmkd-edge', *{arguments!r}]\n"
+            "try:\n    main()\nexcept SystemExit: pass\n"
+            f"print(sorted({HEAVY!r} & set(sys.modules)), file=sys.stderr)"
+        )
+        result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+        assert result.stderr.strip() == "[]"
+        assert "Examples:" in result.stdout or arguments[0].startswith("--")
+
+
+def test_the_gate_reads_a_report_without_torch(tmp_path):
+    """In a CI job there is none."""
+    write_report(make_report(), tmp_path / "report.json")
+    program = (
+        "import sys\nfrom hpmkd_edge.cli import main\n"
+        f"sys.argv = ['hpmkd-edge', 'gate', {str(tmp_path / 'report.json')!r}]\n"
+        "try:\n    main()\nexcept SystemExit as stop: assert not stop.code\n"
+        "assert not {'torch', 'onnx', 'onnxruntime', 'sklearn'} & set(sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+    assert (result.returncode, result.stderr) == (0, "")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from hpmkd_edge import __version__
 from hpmkd_edge.bench.measurement import compare, measure
@@ -30,6 +33,13 @@ from hpmkd_edge.teachers.teacher import TorchGraph
 from hpmkd_edge.verdict import Verdict, judge, judge_cost
 
 PARITY_ROWS: Final = 512
+
+
+@contextmanager
+def _announced(what: str) -> Iterator[None]:
+    """Show on a terminal what a child process is busy with; it must not be disturbed for the sake of a bar."""
+    with tqdm(total=1, desc=what, bar_format="{desc} …", disable=None, leave=False):
+        yield
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,14 +85,15 @@ class Bench:
             profile = read_profile(kept)
             if profile.model_sha256 == sha256(path.read_bytes()).hexdigest():
                 return profile
-        profile = measure(
-            path,
-            runtime=self.runtime,
-            feeds=self.row,
-            sampling=SAMPLINGS[self.protocol],
-            threads=self.target.threads,
-            precision="fp32",
-        )
+        with _announced(f"measure {path.stem}"):
+            profile = measure(
+                path,
+                runtime=self.runtime,
+                feeds=self.row,
+                sampling=SAMPLINGS[self.protocol],
+                threads=self.target.threads,
+                precision="fp32",
+            )
         write_profile(profile, kept)
         return profile
 
@@ -164,11 +175,12 @@ class Bench:
         elif isinstance(graph, Path):
             paths.append(graph)
             feeds.append(feeds_of_file(graph))
-        profiles = compare(
-            paths,
-            runtime=self.runtime,
-            feeds=feeds,
-            sampling=SAMPLINGS[self.protocol],
-            threads=self.target.threads,
-        )
+        with _announced("measure teacher and student in turn"):
+            profiles = compare(
+                paths,
+                runtime=self.runtime,
+                feeds=feeds,
+                sampling=SAMPLINGS[self.protocol],
+                threads=self.target.threads,
+            )
         return (profiles[1] if len(profiles) > 1 else None), profiles[0]

@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sample_data import blobs
 
 from hpmkd_edge.bench.protocol import SAMPLINGS
+from hpmkd_edge.bench.runtimes import tensor_rt
 
 
 @pytest.fixture(autouse=True)
@@ -21,20 +23,6 @@ def brief(monkeypatch):
         SAMPLINGS["quick"], least_seconds=0.05, warmup_seconds=0.01, warmup_limit_seconds=0.05, warmup_runs=20
     )
     monkeypatch.setitem(SAMPLINGS, "quick", short)
-
-
-def blobs(rows=240, classes=3, seed=0, lift=70):
-    """Return uint8 images [N, 8, 8, 1] whose bright quadrant is their class, under noise, and the labels.
-
-    The quadrant is brighter by *lift*: 70 is easy, 12 is hard.
-    """
-    generator = np.random.default_rng(seed)
-    labels = np.arange(rows) % classes
-    images = generator.integers(0, 120, (rows, 8, 8, 1))
-    for image, label in zip(images, labels, strict=True):
-        top, left = divmod(int(label), 2)
-        image[4 * top : 4 * top + 4, 4 * left : 4 * left + 4] += lift
-    return images.astype(np.uint8), labels
 
 
 @pytest.fixture
@@ -59,3 +47,15 @@ def table_csv(tmp_path):
     path = tmp_path / "things.csv"
     path.write_text("\n".join(lines))
     return path
+
+
+@pytest.fixture
+def rtx(monkeypatch):
+    """TensorRT-RTX, which builds without a GPU, in place of whichever package comes first."""
+    pytest.importorskip("tensorrt_rtx")
+    monkeypatch.setattr(tensor_rt, "PACKAGES", ("tensorrt_rtx",))
+    tensor_rt._module.cache_clear()
+    tensor_rt._logger.cache_clear()
+    yield
+    tensor_rt._module.cache_clear()
+    tensor_rt._logger.cache_clear()

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import onnxruntime
 import pytest
-from conftest import blobs
+from sample_data import blobs
 
 from hpmkd_edge.bench.scoring import score
 from hpmkd_edge.compress import compress, resume

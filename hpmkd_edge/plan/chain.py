@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
 from hpmkd_edge.students.family import Size
-from hpmkd_edge.verdict import Judgement, Outcome, Verdict
-
-MORE_IS_BETTER: Final = ("accuracy", "placement")
+from hpmkd_edge.verdict import AT_LEAST, Judgement, Outcome, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +34,7 @@ class Step:
 
 def figure(judgement: Judgement) -> float | None:
     """Return the cost to plan with: the target's own, or this host's in its place; None for what is no cost."""
-    if judgement.budget in MORE_IS_BETTER:
+    if judgement.budget in AT_LEAST:
         return None
     return judgement.value if judgement.value is not None else judgement.here
 
@@ -95,7 +92,7 @@ def first_chain(ladder: Sequence[Size], probe: Callable[[Size], Verdict]) -> Ste
 
     smallest, largest = ladder[0], ladder[-1]
     if fits_when_measured(largest):
-        reason = f"{largest.label} is the largest size of the ladder that this run allows, and it fits"
+        reason = f"{largest.label} is the largest size that is allowed (--compression), and it fits"
         return Step(chain=Chain(sizes=(largest,)), reason=reason)
     if not fits_when_measured(smallest):
         over = [excess(judgement) for judgement in measured[smallest].judgements]

@@ -5,44 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper, save
+from sample_records import make_host, make_profile
 
-from hpmkd_edge.bench.profile import Host, Profile
 from hpmkd_edge.bench.protocol import Sampling
 
-HOST = Host(
-    name="board",
-    model="a board",
-    system="Linux",
-    python="3.10",
-    cores=4,
-    memory_mb=8000.0,
-    load_average=0.1,
-    governor=None,
-    power_mode=None,
-)
-PROFILE = Profile(
-    model="student.onnx",
-    model_sha256="0" * 64,
-    model_bytes=1000,
-    runtime="onnxruntime",
-    runtime_version="1.20",
-    providers=("CPUExecutionProvider",),
-    precision="fp32",
-    batch=1,
-    threads=1,
-    protocol="quick",
-    processes=1,
-    load_ms=1.0,
-    first_run_ms=1.0,
-    warmup_ms=1000.0,
-    engine_build_s=None,
-    samples_ns=(1_000_000,) * 100,
-    reference_ns=(500_000,) * 100,
-    peak_memory_mb=None,
-    placement_share=None,
-    host=HOST,
-    tool_version="0",
-    taken_at="2025-01-01T00:00:00+00:00",
+HOST = make_host()
+PROFILE = make_profile(
+    samples_ns=(1_000_000,) * 100, reference_ns=(500_000,) * 100, host=HOST, model_bytes=1000, peak_memory_mb=None
 )
 BRIEF = Sampling(
     name="brief",

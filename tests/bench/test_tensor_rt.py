@@ -18,18 +18,6 @@ from hpmkd_edge.bench.runtimes.tensor_rt_session import EngineSession
 from hpmkd_edge.errors import BadConfiguration, MeasurementFailed, RuntimeUnavailable
 
 
-@pytest.fixture
-def rtx(monkeypatch):
-    """TensorRT-RTX, which builds without a GPU, in place of whichever package comes first."""
-    pytest.importorskip("tensorrt_rtx")
-    monkeypatch.setattr(tensor_rt, "PACKAGES", ("tensorrt_rtx",))
-    tensor_rt._module.cache_clear()
-    tensor_rt._logger.cache_clear()
-    yield
-    tensor_rt._module.cache_clear()
-    tensor_rt._logger.cache_clear()
-
-
 def test_the_reference_model_becomes_an_engine(rtx, capfd):
     """Serialized, with its progress on stderr and nothing on stdout."""
     with reference_file() as path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import sys
@@ -42,6 +43,7 @@ TargetsFile = Annotated[
 ]
 Output = Annotated[Format, typer.Option("--format", help="For people, or for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars, no table.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log to stderr what is done.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -106,12 +108,16 @@ def compress(
     resume: Annotated[Path | None, typer.Option(help="Take up an interrupted run.", metavar="DIR")] = None,
     format: Output = Format.TEXT,  # noqa: A002
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Hand in a trained model and a board; get a smaller model that fits, with the proof."""
     from hpmkd_edge.request import Request
 
     if quiet:
         os.environ["TQDM_DISABLE"] = "1"
+    if verbose:
+        logging.basicConfig(level=logging.WARNING, format="hpmkd-edge: %(message)s")
+        logging.getLogger("hpmkd_edge").setLevel(logging.INFO)
     request = Request(
         data=data,
         label=label,
@@ -275,13 +281,17 @@ def main() -> None:
     except EdgeError as error:
         print(f"hpmkd-edge: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of the output has gone, as with `| head`; Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        # A full disk, a file taken away: whatever the system refuses in the middle of a run.
+        print(f"hpmkd-edge: the system refused: {error}.", file=sys.stderr)
+        sys.exit(4)
     except KeyboardInterrupt:
         print(
             "hpmkd-edge: stopped at once; the last saved state can be taken up with --resume.",
             file=sys.stderr,
         )
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader of the output has gone, as with `| head`; Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)

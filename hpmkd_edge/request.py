@@ -10,7 +10,27 @@ from hpmkd_edge.errors import BadConfiguration
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """The arguments of `compress`; see there."""
+    """What to learn, from whom, for which targets.
+
+    Attributes:
+        data: an embedded set, a table, an archive or a folder of images; see `tasks.source.open_task`.
+        label, split: the column, or array, to learn, and the one that says train, validation or test.
+        split_seed: of the rows that are drawn where the data has no split of its own.
+        teachers: specs as `--teacher` takes them; none trains one on the spot. See `teachers.open.open_teacher`.
+        weights: state dicts for the teachers of the form `file.py:function`, in their order.
+        normalize: how teachers without a preparation of their own want images, e.g. "imagenet".
+        trust: whether files that can run code may be loaded.
+        student: a family by name, `file.py:function`, or None for the task's default.
+        targets: names in targets.yaml, or in *targets_file*.
+        seed: of weights, order and augmentation.
+        rounds: most turns of train, measure, resize.
+        epochs, views: of each training, and augmented copies of the images; None for what the rows suggest.
+        flip: whether views may be mirrored.
+        compression: how many times smaller than the best teacher the student must be, at least.
+        protocol: how long to measure, a key of `bench.protocol.SAMPLINGS`.
+        device: "auto", "cpu" or "cuda", for training.
+        command: the command line, for the records.
+    """
 
     data: str = "digits"
     label: str | None = None

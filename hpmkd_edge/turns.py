@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ from hpmkd_edge.teachers.teacher import TorchGraph
 from hpmkd_edge.verdict import Verdict, judge, judge_cost
 
 PARITY_ROWS: Final = 512
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -107,6 +110,7 @@ class Bench:
         verdict = judge_cost(self.target, profile=profile, model_bytes=file_bytes)
         if not fits(verdict):
             self.refused.add(size)
+        log.info("probed %s: %s", size.label, "; ".join(judgement.reason for judgement in verdict.judgements))
         self.probes.append(
             ProbeRecord(
                 size=size.label,
@@ -123,6 +127,7 @@ class Bench:
     def turn(self, step: Step, number: int) -> Round:
         """Train the rivals for a chain, export the winner, measure it and judge it on validation rows."""
         preparation, rows = self.preparation, self.preparation.task.validation
+        log.info("round %d: %s", number, step.reason)
         race = self.race(step.chain)
         path = self.state / f"{self.target.name}-round-{number}.onnx"
         artifact = convert(

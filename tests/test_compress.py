@@ -13,6 +13,7 @@ import pytest
 from sample_data import blobs
 
 from hpmkd_edge.bench.scoring import score
+from hpmkd_edge.cli import main
 from hpmkd_edge.compress import compress, resume
 from hpmkd_edge.errors import BadTeacher
 from hpmkd_edge.record import check_manifest, read_manifest, read_report
@@ -231,3 +232,15 @@ def test_an_interrupted_run_is_taken_up_and_ends_the_same(images_npz, tmp_path, 
     (unbroken,) = compress(request, output=tmp_path / "whole")
     assert taken_up.student_sha256 == unbroken.student_sha256
     assert not (tmp_path / "run.partial").exists()
+
+
+@pytest.mark.parametrize(("flags", "code"), [([], 0), (["--strict"], 5)])
+def test_what_is_inconclusive_ends_with_0_and_strictly_with_5(images_npz, tmp_path, brief, monkeypatch, flags, code):
+    """Nothing is known to be broken on a board that is not here; a strict user wants to know all."""
+    arguments = ["compress", "--target", "rpi4", "--data", images_npz, "--student", "mlp", "--epochs", 8, "-q", "-v"]
+    monkeypatch.setattr(sys, "argv", list(map(str, ["hpmkd-edge", *arguments, "--output", tmp_path / "run", *flags])))
+    with pytest.raises(SystemExit) as stop:
+        main()
+
+    assert (stop.value.code or 0) == code
+    assert (tmp_path / "run" / "student.onnx").is_file()

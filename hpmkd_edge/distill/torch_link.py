@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,8 @@ from hpmkd_edge.distill.lesson import Lesson
 from hpmkd_edge.distill.methods.table import find_method
 from hpmkd_edge.errors import Interrupted, TrainingFailed
 from hpmkd_edge.plan.settings import Settings
+
+log = logging.getLogger(__name__)
 
 WARM_UP: Final = 0.05  # share of the steps
 SAVE_EVERY_S: Final = 30.0
@@ -192,6 +195,7 @@ def train_link(
                 last_saved = time.monotonic()
                 keep()
     keep()
+    log.info("%s: %.4f of the validation rows after epoch %d", label, best["accuracy"], best["epoch"])
     module.load_state_dict(best["weights"])
     logits = predict(module, lesson, lesson.validation)
     return Trained(

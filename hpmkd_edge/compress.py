@@ -128,14 +128,14 @@ def _fit_to(target: Target, preparation: Preparation, request: Request, facts: F
         preparation=preparation,
         run_id=facts.run_id,
     )
-    step: Step | None = first_chain(preparation.allowed, bench.probe)
+    step: Step | None = first_chain(preparation.allowance.sizes, bench.probe)
     rounds: list[Round] = []
     while step is not None and len(rounds) < request.rounds:
         rounds.append(bench.turn(step, len(rounds) + 1))
         step = resize(
             step.chain,
             rounds[-1].verdict,
-            allowed=preparation.allowed,
+            allowed=preparation.allowance.sizes,
             ladder=preparation.ladder,
             tried=[past.chain for past in rounds],
             refused=bench.refused,

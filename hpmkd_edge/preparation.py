@@ -53,6 +53,21 @@ class Tutor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """What a student may be to be small enough beside its teacher.
+
+    Attributes:
+        sizes: of the ladder, fewest parameters first; at least one.
+        most_bytes: of its file, or None where parameters decide.
+        note: a sentence for the report, where one is needed.
+    """
+
+    sizes: tuple[Size, ...]
+    most_bytes: float | None
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Preparation:
     """What all targets of a run share.
 
@@ -60,7 +75,7 @@ class Preparation:
         views: the training rows and their augmented copies.
         untaught: the lesson without a teacher.
         tutors: the teachers, the best on validation rows first.
-        ladder: all sizes of the family; *allowed* those that are small enough to ship.
+        ladder: all sizes of the family; *allowance* says which are small enough to ship.
     """
 
     task: Task
@@ -70,7 +85,7 @@ class Preparation:
     tutors: tuple[Tutor, ...]
     workshop: Workshop
     ladder: tuple[Size, ...]
-    allowed: tuple[Size, ...]
+    allowance: Allowance
     notes: tuple[str, ...]
 
     @property
@@ -115,24 +130,27 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def allowed_sizes(ladder: Sequence[Size], teacher: Teacher, compression: float) -> tuple[tuple[Size, ...], str | None]:
-    """Return the sizes at least *compression* times smaller than *teacher*, and a note where that needs words.
+def allowed_sizes(ladder: Sequence[Size], teacher: Teacher, compression: float) -> Allowance:
+    """Return what a student may be to be *compression* times smaller than *teacher*.
 
-    Compared in parameters, or in bytes (four a parameter) where the teacher has no count of parameters.
+    Compared in parameters; in the bytes of the files where the teacher has no count of parameters.
     """
     if teacher.parameters is not None:
-        most = teacher.parameters / compression
+        most, most_bytes = teacher.parameters / compression, None
     elif teacher.model_bytes is not None:
-        most = teacher.model_bytes / 4 / compression
+        most_bytes = teacher.model_bytes / compression
+        most = most_bytes / 4  # of fp32 weights alone; the file itself is weighed when it is probed
     else:
-        return tuple(ladder), "The teacher's size is unknown, so no least compression was asked of the student."
-    fitting = tuple(size for size in ladder if size.parameters <= most)
-    if fitting:
-        return fitting, None
-    return tuple(ladder[:1]), (
+        unknown = "The teacher's size is unknown, so no least compression was asked of the student."
+        return Allowance(sizes=tuple(ladder), most_bytes=None, note=unknown)
+    sizes = tuple(size for size in ladder if size.parameters <= most)
+    if sizes:
+        return Allowance(sizes=sizes, most_bytes=most_bytes, note=None)
+    none = (
         f"No size of the family is {compression:g} times smaller than the teacher ({most * compression:,.0f}"
         f" parameters); the smallest, {ladder[0].label}, has {ladder[0].parameters:,}."
     )
+    return Allowance(sizes=(ladder[0],), most_bytes=most_bytes, note=none)
 
 
 def prepare(request: Request, folder: RunFolder, stop: Callable[[], bool]) -> Preparation:
@@ -176,7 +194,7 @@ def prepare(request: Request, folder: RunFolder, stop: Callable[[], bool]) -> Pr
         (_tutor(teacher, task, trained_here=not request.teachers) for teacher in teachers),
         key=lambda tutor: -tutor.accuracy,
     )
-    allowed, note = allowed_sizes(ladder, tutors[0].teacher, request.compression)
+    allowance = allowed_sizes(ladder, tutors[0].teacher, request.compression)
     return Preparation(
         task=task,
         inlet=inlet,
@@ -185,8 +203,8 @@ def prepare(request: Request, folder: RunFolder, stop: Callable[[], bool]) -> Pr
         tutors=tuple(tutors),
         workshop=workshop,
         ladder=ladder,
-        allowed=allowed,
-        notes=(*notes, *([note] if note else [])),
+        allowance=allowance,
+        notes=(*notes, *filter(None, [allowance.note])),
     )
 
 

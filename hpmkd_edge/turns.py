@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +29,7 @@ from hpmkd_edge.preparation import Preparation
 from hpmkd_edge.record import ProbeRecord
 from hpmkd_edge.recording import Round
 from hpmkd_edge.students.family import Size
-from hpmkd_edge.targets import Target
+from hpmkd_edge.targets import Limit, Target
 from hpmkd_edge.teachers.teacher import TorchGraph
 from hpmkd_edge.verdict import Verdict, judge, judge_cost
 
@@ -69,6 +69,17 @@ class Bench:
         """One real row, as the shipped file takes it."""
         return self.preparation.task.validation.inputs.take(np.zeros(1, np.int64)).feeds()
 
+    @property
+    def sizing_target(self) -> Target:
+        """The target, with the largest file that the least compression allows, where that is the smaller one."""
+        most_bytes = self.preparation.allowance.most_bytes
+        if most_bytes is None:
+            return self.target
+        own, most_mb = self.target.budgets.model_size_mb, most_bytes / 1e6
+        if own is not None and min(filter(None, (own.fail, own.warn))) <= most_mb:
+            return self.target
+        return replace(self.target, budgets=replace(self.target.budgets, model_size_mb=Limit(fail=most_mb)))
+
     def facts(self) -> dict[str, str]:
         """Return the metadata that makes the file alone enough on the board."""
         task = self.preparation.task
@@ -107,7 +118,7 @@ class Bench:
         module = workshop.family.build(size, workshop.shape, workshop.seed)
         save_graph(student_graph(module, self.preparation.inlet), path, self.facts())
         profile, file_bytes = self.measured(path), path.stat().st_size
-        verdict = judge_cost(self.target, profile=profile, model_bytes=file_bytes)
+        verdict = judge_cost(self.sizing_target, profile=profile, model_bytes=file_bytes)
         if not fits(verdict):
             self.refused.add(size)
         log.info("probed %s: %s", size.label, "; ".join(judgement.reason for judgement in verdict.judgements))

@@ -174,6 +174,9 @@ def test_a_table_goes_the_whole_way_for_several_targets(table_csv, tmp_path, bri
     assert [report.target for report in reports] == ["host", "rpi5"]
     assert {i.name for i in session.get_inputs()} == {"size", "heat", "color"}
     assert reports[0].student.test_accuracy > 0.75
+    # A boosted ensemble has no count of parameters: its file is what the student's is ten times smaller than.
+    for report in reports:
+        assert report.student.cost.file_bytes * 10 <= report.teachers[0].cost.file_bytes
     assert check_manifest(tmp_path / "run" / "host") == ()
 
 

@@ -38,7 +38,6 @@ def run_one(name: str, seed: int, arguments: list[str]) -> dict[str, Any]:
             sys.exit(f"{shlex.join(command)} ended with {ended}")
     report = read_report(folder / "report.json")
     teacher, student = report.best_teacher, report.student
-    parameters = teacher.cost.parameters
     return {
         "seed": seed,
         "outcome": report.verdict.outcome.value,
@@ -48,11 +47,16 @@ def run_one(name: str, seed: int, arguments: list[str]) -> dict[str, Any]:
         "teacher_test_accuracy": teacher.test_accuracy,
         "student_test_accuracy": student.test_accuracy,
         "retention": report.retention,
-        "parameter_ratio": parameters / student.cost.parameters if parameters and student.cost.parameters else None,
-        "file_ratio": teacher.cost.file_bytes / student.cost.file_bytes if teacher.cost.file_bytes else None,
+        "parameter_ratio": ratio(teacher.cost.parameters, student.cost.parameters),
+        "file_ratio": ratio(teacher.cost.file_bytes, student.cost.file_bytes),
         "rivals": {rival.name: rival.validation_accuracy for rival in report.rounds[-1].rivals},
         "seconds": report.seconds,
     }
+
+
+def ratio(teacher: int | None, student: int | None) -> float | None:
+    """Return how many times smaller the student is, or None where one of them has no such size."""
+    return teacher / student if teacher and student else None
 
 
 def interval(values: list[float]) -> dict[str, float]:

@@ -147,8 +147,11 @@ def compress(
     from hpmkd_edge.report.gate import exit_code_of
     from hpmkd_edge.report.machine import reports_to_json
     from hpmkd_edge.report.terminal import show
+    from hpmkd_edge.run_folder import PARTIAL, default_output
 
-    reports = run(request, output=output) if resume is None else take_up(resume)
+    folder = resume.with_name(resume.name.removesuffix(PARTIAL)) if resume else output or default_output(request)
+    reports = take_up(resume) if resume else run(request, output=folder)
+    print(f"hpmkd-edge: the run is in {folder}", file=sys.stderr)
     if format is Format.JSON:
         print(reports_to_json(reports))
     elif not quiet:

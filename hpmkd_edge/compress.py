@@ -29,7 +29,7 @@ from hpmkd_edge.preparation import Preparation, prepare
 from hpmkd_edge.record import Report
 from hpmkd_edge.recording import Facts, Round, record_run
 from hpmkd_edge.request import Request
-from hpmkd_edge.run_folder import RunFolder, find_interrupted, plan_folder
+from hpmkd_edge.run_folder import RunFolder, default_output, find_interrupted, plan_folder
 from hpmkd_edge.targets import Target, find_target, load_targets
 from hpmkd_edge.turns import Bench
 from hpmkd_edge.verdict import Outcome, judge
@@ -52,10 +52,7 @@ def compress(request: Request, *, output: Path | None = None) -> tuple[Report, .
     """
     request.check()
     targets = _targets(request)
-    if output is None:
-        moment = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S")
-        output = Path("runs") / f"{Path(request.data).name.split('.')[0]}-{'-'.join(request.targets)}-{moment}"
-    return _run(request, targets, plan_folder(output))
+    return _run(request, targets, plan_folder(output or default_output(request)))
 
 
 def resume(path: Path) -> tuple[Report, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Final
 
@@ -45,6 +46,12 @@ class RunFolder:
         """Put the run in its place in one move, and drop the rest."""
         self.made.replace(self.final)
         shutil.rmtree(self.partial)
+
+
+def default_output(request: Request) -> Path:
+    """Return a folder named by data, targets and the time, in `runs`."""
+    moment = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S")
+    return Path("runs") / f"{Path(request.data).name.split('.')[0]}-{'-'.join(request.targets)}-{moment}"
 
 
 def plan_folder(output: Path) -> RunFolder:

@@ -31,7 +31,7 @@ from hpmkd_edge.recording import Facts, Round, record_run
 from hpmkd_edge.request import Request
 from hpmkd_edge.run_folder import RunFolder, default_output, find_interrupted, plan_folder
 from hpmkd_edge.targets import Target, find_target, load_targets
-from hpmkd_edge.turns import Bench
+from hpmkd_edge.turns import Workbench
 from hpmkd_edge.verdict import Outcome, judge
 
 
@@ -116,7 +116,7 @@ def _run_id(request: Request, preparation: Preparation, target: Target) -> str:
 def _fit_to(target: Target, preparation: Preparation, request: Request, facts: Facts, state: Path) -> Report:
     """Run the loop for one *target*, and record it in its folder."""
     task, missing = preparation.task, RUNTIMES[target.runtime].missing()
-    bench = Bench(
+    workbench = Workbench(
         target=target,
         # On the board the board's own runtime is timed; elsewhere this host's, and the verdict says whose it is.
         runtime="onnxruntime" if missing else target.runtime,
@@ -125,21 +125,21 @@ def _fit_to(target: Target, preparation: Preparation, request: Request, facts: F
         preparation=preparation,
         run_id=facts.run_id,
     )
-    step: Step | None = first_chain(preparation.allowance.sizes, bench.probe)
+    step: Step | None = first_chain(preparation.allowance.sizes, workbench.probe)
     rounds: list[Round] = []
     while step is not None and len(rounds) < request.rounds:
-        rounds.append(bench.turn(step, len(rounds) + 1))
+        rounds.append(workbench.turn(step, len(rounds) + 1))
         step = resize(
             step.chain,
             rounds[-1].verdict,
             allowed=preparation.allowance.sizes,
             ladder=preparation.ladder,
             tried=[past.chain for past in rounds],
-            refused=bench.refused,
+            refused=workbench.refused,
             teacher_parameters=preparation.best.teacher.parameters,
         )
     shipped = _ship(max(rounds, key=_merit), facts.folder)
-    beside = bench.beside_teacher(shipped.artifact.path)
+    beside = workbench.beside_teacher(shipped.artifact.path)
 
     # The test rows are read here, once, after everything is chosen.
     student = score(shipped.artifact.path, task.test.inputs.feeds(), task.test.labels)
@@ -156,7 +156,7 @@ def _fit_to(target: Target, preparation: Preparation, request: Request, facts: F
         preparation=preparation,
         target=target,
         facts=facts,
-        probes=tuple(bench.probes),
+        probes=tuple(workbench.probes),
         rounds=rounds,
         shipped=shipped,
         side_by_side=beside,

@@ -46,7 +46,7 @@ def _announced(what: str) -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
+class Workbench:
     """What a target's turns share.
 
     Attributes:
@@ -75,10 +75,9 @@ class Bench:
         most_bytes = self.preparation.allowance.most_bytes
         if most_bytes is None:
             return self.target
-        own, most_mb = self.target.budgets.model_size_mb, most_bytes / 1e6
-        if own is not None and min(filter(None, (own.fail, own.warn))) <= most_mb:
-            return self.target
-        return replace(self.target, budgets=replace(self.target.budgets, model_size_mb=Limit(fail=most_mb)))
+        own = self.target.budgets.model_size_mb
+        limits = [most_bytes / 1e6] + ([own.fail] if own is not None and own.fail is not None else [])
+        return replace(self.target, budgets=replace(self.target.budgets, model_size_mb=Limit(fail=min(limits))))
 
     def facts(self) -> dict[str, str]:
         """Return the metadata that makes the file alone enough on the board."""

@@ -101,6 +101,10 @@ def compress(
         typer.Option(help="Shifted copies of the images, each labeled by the teacher. [default: by the rows]"),
     ] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Views may be mirrored (photographs, not digits).")] = False,
+    method: Annotated[
+        str | None, typer.Option(help="kd, logit_mse, brier, dist, dkd, lskd or wttm. [default: by the task]")
+    ] = None,
+    temperature: Annotated[float | None, typer.Option(help="Of that loss. [default: by the loss]")] = None,
     compression: Annotated[float, typer.Option(help="At least so many times smaller than the teacher.")] = 10.0,
     protocol: Annotated[str, typer.Option(help="How long to measure: quick, standard or mlperf.")] = "quick",
     device: Annotated[str, typer.Option(help="Train on auto, cpu or cuda.")] = "auto",
@@ -135,6 +139,8 @@ def compress(
         epochs=epochs,
         views=views,
         flip=flip,
+        method=method,
+        temperature=temperature,
         compression=compression,
         protocol=protocol,
         device=device,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from hpmkd_edge.distill.first_teacher import train_teacher
 from hpmkd_edge.distill.lesson import Lesson, direct_lesson, taught, training_views
 from hpmkd_edge.distill.links import Workshop
+from hpmkd_edge.distill.methods.table import find_method
 from hpmkd_edge.errors import RuntimeUnavailable
 from hpmkd_edge.plan.configure import configure
 from hpmkd_edge.plan.settings import Settings
@@ -214,7 +215,16 @@ def _settings(request: Request, task: Task, teachers: Sequence[Teacher]) -> tupl
         # A student must not see rows that its teacher has not: a file of logits knows the rows as they are.
         views = 1
         notes.append("A file of logits answers the rows as they are, so the training rows were not augmented.")
-    return configure(traits_of(task), epochs=request.epochs, views=views, flip=request.flip), notes
+    settings = configure(
+        traits_of(task),
+        epochs=request.epochs,
+        views=views,
+        flip=request.flip,
+        method=request.method,
+        temperature=request.temperature,
+    )
+    find_method(settings.method, len(task.classes))
+    return settings, notes
 
 
 def _workshop(

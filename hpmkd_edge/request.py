@@ -26,6 +26,7 @@ class Request:
         rounds: most turns of train, measure, resize.
         epochs, views: of each training, and augmented copies of the images; None for what the rows suggest.
         flip: whether views may be mirrored.
+        method, temperature: of the teacher's loss, a key of `distill.methods.table.METHODS`; None for the task's own.
         compression: how many times smaller than the best teacher the student must be, at least.
         protocol: how long to measure, a key of `bench.protocol.SAMPLINGS`.
         device: "auto", "cpu" or "cuda", for training.
@@ -48,6 +49,8 @@ class Request:
     epochs: int | None = None
     views: int | None = None
     flip: bool = False
+    method: str | None = None
+    temperature: float | None = None
     compression: float = 10.0
     protocol: str = "quick"
     device: str = "auto"
@@ -69,6 +72,7 @@ class Request:
             ("--seed", self.seed, 0),
             ("--split-seed", self.split_seed, 0),
             ("--compression", self.compression, 1),
+            ("--temperature", self.temperature, 1),
         ):
             if value is not None and not least <= value < 2**31:
                 raise BadConfiguration(f"{flag} is {value:g}; at least {least} is needed.")

@@ -80,6 +80,8 @@ def bad_inputs(tmp_path):
         "output in the way": ([*table, "--output", tmp_path / "good.npz"], "exists already"),
         "output that cannot be": ([*table, "--output", tmp_path / "good.npz" / "run"], "cannot be written"),
         "bad targets file": ([*table, "--targets", tmp_path / "bad.yaml"], "line 4"),
+        "unknown loss": ([*table, "--method", "kdd"], "Did you mean 'kd'"),
+        "loss without gradient": ([*table, "--method", "dist"], "use 'kd'"),
         "no rounds": (["--rounds", "0"], "--rounds is 0"),
         "nothing to resume": (["--resume", tmp_path / "nothing"], "no interrupted run"),
         "no such protocol": (["--protocol", "fast"], "Known: mlperf, quick, standard"),
@@ -178,3 +180,14 @@ def test_the_gate_reads_a_report_without_torch(tmp_path):
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_help_names_every_loss_family_and_protocol(run):
+    """The help is written by hand, since the tables import torch; it must not fall behind them."""
+    from hpmkd_edge.bench.protocol import SAMPLINGS
+    from hpmkd_edge.distill.methods.table import METHODS
+    from hpmkd_edge.students.choose import FAMILIES
+
+    words = set(run("compress", "--help")[1].replace(",", " ").replace(".", " ").split())
+
+    assert {*METHODS, *FAMILIES, *SAMPLINGS} <= words

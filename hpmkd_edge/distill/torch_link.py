@@ -162,12 +162,15 @@ def train_link(
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate(epoch * steps_each + number, steps, settings.learning_rate)
                 student_BK = module(lesson.inlet.open(lesson.views[view][rows_B]))
+                labels_B = lesson.labels[rows_B]
                 loss = settings.ce_weight * functional.cross_entropy(
-                    student_BK, lesson.labels[rows_B], label_smoothing=settings.label_smoothing
+                    student_BK, labels_B, label_smoothing=settings.label_smoothing
                 )
                 if method is not None:
                     teacher_BK = lesson.teacher[view][rows_B]
-                    loss = loss + settings.kd_weight * method.loss(student_BK, teacher_BK, settings.temperature)
+                    loss = loss + settings.kd_weight * method.loss(
+                        student_BK, teacher_BK, labels_B, settings.temperature
+                    )
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(module.parameters(), 5.0)

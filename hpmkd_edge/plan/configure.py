@@ -11,6 +11,7 @@ from hpmkd_edge.plan.traits import Traits
 IMAGES_SEEN: Final = 45_000
 TABLE_ROWS_SEEN: Final = 700_000
 VIEWS_SEEN_BY_TEACHER: Final = 20_000
+USUAL_TEMPERATURE: Final = 4.0
 
 
 def loss_for(kind: str, classes: int) -> tuple[str, float]:
@@ -27,10 +28,18 @@ def loss_for(kind: str, classes: int) -> tuple[str, float]:
     return ("kd", 4.0) if classes < 10 else ("dist", 4.0)
 
 
-def configure(traits: Traits, *, epochs: int | None = None, views: int | None = None, flip: bool = False) -> Settings:
-    """Return the settings for a task with *traits*; a number that the user gave stands as it is."""
+def configure(
+    traits: Traits,
+    *,
+    epochs: int | None = None,
+    views: int | None = None,
+    flip: bool = False,
+    method: str | None = None,
+    temperature: float | None = None,
+) -> Settings:
+    """Return the settings for a task with *traits*; what the user gave stands as it is."""
     images = traits.kind == "images"
-    method, temperature = loss_for(traits.kind, traits.classes)
+    own_method, own_temperature = loss_for(traits.kind, traits.classes)
     # Few rows are seen more often: a training of less than some hundred steps goes nowhere.
     seen, most = (IMAGES_SEEN, 120) if images else (TABLE_ROWS_SEEN, 300)
     batch = 32
@@ -44,8 +53,8 @@ def configure(traits: Traits, *, epochs: int | None = None, views: int | None = 
         label_smoothing=0.02,
         ce_weight=1.0,
         kd_weight=1.0,
-        method=method,
-        temperature=temperature,
+        method=method or own_method,
+        temperature=temperature or (own_temperature if method in (None, own_method) else USUAL_TEMPERATURE),
         views=(views or min(max(VIEWS_SEEN_BY_TEACHER // traits.rows, 1), 8)) if images else 1,
         flip=flip,
     )

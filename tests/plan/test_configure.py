@@ -18,6 +18,9 @@ def test_the_traits_of_digits():
 
 def test_what_the_user_gives_stands():
     """No rule overrides a flag."""
-    settings = configure(traits_of(open_task("digits")), epochs=3, views=5, flip=True)
+    traits = traits_of(open_task("digits"))
+    settings = configure(traits, epochs=3, views=5, flip=True, method="dkd", temperature=3.0)
 
     assert (settings.epochs, settings.views, settings.flip) == (3, 5, True)
+    assert (settings.method, settings.temperature) == ("dkd", 3.0)
+    assert configure(traits, method="kd").temperature > 1

@@ -19,6 +19,6 @@ class Method(Protocol):
         """Return why the loss has no gradient for so many classes, or None."""
         ...
 
-    def loss(self, student_NK: Tensor, teacher_NK: Tensor, temperature: float) -> Tensor:
+    def loss(self, student_NK: Tensor, teacher_NK: Tensor, labels_N: Tensor, temperature: float) -> Tensor:
         """Return a scalar: the batch's mean loss. The teacher's logits carry no gradient."""
         ...

@@ -4,11 +4,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+# Weights of DKD's two terms: Zhao et al. use α = 1 and, from 2 to 8, a β by teacher; the middle of it.
+DKD_ALPHA: Final = 1.0
+DKD_BETA: Final = 4.0
 
 
 def soft_kl(student_NK: Tensor, teacher_NK: Tensor, temperature: float) -> Tensor:
@@ -20,16 +26,12 @@ def soft_kl(student_NK: Tensor, teacher_NK: Tensor, temperature: float) -> Tenso
 
 def centered_mse(student_NK: Tensor, teacher_NK: Tensor) -> Tensor:
     """Mean square between logits, each row less its mean: softmax does not see a row's shift, nor should the loss."""
-    student = student_NK.float() - student_NK.float().mean(1, keepdim=True)
-    teacher = teacher_NK.float() - teacher_NK.float().mean(1, keepdim=True)
-    return functional.mse_loss(student, teacher)
+    return functional.mse_loss(_centered(student_NK.float(), 1), _centered(teacher_NK.float(), 1))
 
 
-def mean_correlation(a_NK: Tensor, b_NK: Tensor, dim: int) -> Tensor:
-    """Mean Pearson correlation of two matrices along *dim*."""
-    a = a_NK - a_NK.mean(dim, keepdim=True)
-    b = b_NK - b_NK.mean(dim, keepdim=True)
-    return functional.cosine_similarity(a, b, dim=dim, eps=1e-8).mean()
+def brier(student_NK: Tensor, teacher_NK: Tensor) -> Tensor:
+    """Mean over rows of the squared distance of the probabilities (Brier 1950)."""
+    return (torch.softmax(student_NK.float(), 1) - torch.softmax(teacher_NK.float(), 1)).square().sum(1).mean()
 
 
 def dist(student_NK: Tensor, teacher_NK: Tensor, temperature: float) -> Tensor:
@@ -41,42 +43,100 @@ def dist(student_NK: Tensor, teacher_NK: Tensor, temperature: float) -> Tensor:
     return (inter + intra) * temperature**2
 
 
+def mean_correlation(a_NK: Tensor, b_NK: Tensor, dim: int) -> Tensor:
+    """Mean Pearson correlation of two matrices along *dim*."""
+    return functional.cosine_similarity(_centered(a_NK, dim), _centered(b_NK, dim), dim=dim, eps=1e-8).mean()
+
+
+def dkd(student_NK: Tensor, teacher_NK: Tensor, labels_N: Tensor, temperature: float) -> Tensor:
+    """`T² · (α·TCKD + β·NCKD)`: true class against the rest, and the rest among itself (Zhao et al. 2022).
+
+    arXiv 2203.08679, Eq. 7. The parts are kept apart, so that a sure teacher's word on the other classes still counts.
+    """
+    target_NK = functional.one_hot(labels_N, student_NK.shape[1]).bool()
+    student, teacher = student_NK.float() / temperature, teacher_NK.float() / temperature
+
+    def pair(logits_NK: Tensor) -> Tensor:
+        others = logits_NK.masked_fill(target_NK, -torch.inf).logsumexp(1)
+        return functional.log_softmax(torch.stack([logits_NK[target_NK], others], 1), 1)
+
+    def rest(logits_NK: Tensor) -> Tensor:
+        kept = logits_NK[~target_NK].view(len(logits_NK), -1)
+        return functional.log_softmax(kept, 1)
+
+    parts = (functional.kl_div(of(student), of(teacher), reduction="batchmean", log_target=True) for of in (pair, rest))
+    target, others = parts
+    return (DKD_ALPHA * target + DKD_BETA * others) * temperature**2
+
+
+def standardized_kl(student_NK: Tensor, teacher_NK: Tensor, temperature: float) -> Tensor:
+    """KD on logits standardized row by row: relations count, not scale (Sun et al. 2024, arXiv 2403.01427)."""
+
+    def standard(logits_NK: Tensor) -> Tensor:
+        centered = _centered(logits_NK.float(), 1)
+        return centered / (centered.square().mean(1, keepdim=True).sqrt() + 1e-7)
+
+    return soft_kl(standard(student_NK), standard(teacher_NK), temperature)
+
+
+def transformed_teacher(student_NK: Tensor, teacher_NK: Tensor, temperature: float) -> Tensor:
+    """WTTM: `mean of w · KL(p_T ‖ q)`, the teacher alone softened (Zheng & Yang 2024, arXiv 2402.11148).
+
+    `w = Σ_k p_k^(1/T)` is large where the teacher is unsure.
+    """
+    teacher = teacher_NK.float()
+    softened = functional.log_softmax(teacher / temperature, 1)
+    weights_N = (functional.log_softmax(teacher, 1) / temperature).exp().sum(1)
+    rows_N = functional.kl_div(
+        functional.log_softmax(student_NK.float(), 1), softened, reduction="none", log_target=True
+    ).sum(1)
+    return (weights_N * rows_N).mean()
+
+
+def _centered(matrix: Tensor, dim: int) -> Tensor:
+    return matrix - matrix.mean(dim, keepdim=True)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kd:
-    """Hinton's loss."""
+class Response:
+    """A loss on logits, as an entry of the table.
 
-    name: str = "kd"
+    Attributes:
+        formula: student [N, K], teacher [N, K], labels [N] and temperature to a scalar.
+        blind_to_two: why it has no gradient for two classes, or None where it has one.
+    """
 
-    def refuses(self, classes: int) -> str | None:  # noqa: ARG002
-        return None
-
-    def loss(self, student_NK: Tensor, teacher_NK: Tensor, temperature: float) -> Tensor:
-        return soft_kl(student_NK, teacher_NK, temperature)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogitMse:
-    """Mean square of centered logits; it has no temperature."""
-
-    name: str = "logit_mse"
-
-    def refuses(self, classes: int) -> str | None:  # noqa: ARG002
-        return None
-
-    def loss(self, student_NK: Tensor, teacher_NK: Tensor, temperature: float) -> Tensor:  # noqa: ARG002
-        return centered_mse(student_NK, teacher_NK)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dist:
-    """Relations between and within classes."""
-
-    name: str = "dist"
+    name: str
+    formula: Callable[[Tensor, Tensor, Tensor, float], Tensor]
+    blind_to_two: str | None = None
 
     def refuses(self, classes: int) -> str | None:
-        if classes == 2:
-            return "the correlation of two probabilities that sum to 1 is always ±1, so its gradient is zero"
-        return None
+        """Return why the loss has no gradient for so many classes, or None."""
+        return self.blind_to_two if classes == 2 else None
 
-    def loss(self, student_NK: Tensor, teacher_NK: Tensor, temperature: float) -> Tensor:
-        return dist(student_NK, teacher_NK, temperature)
+    def loss(self, student_NK: Tensor, teacher_NK: Tensor, labels_N: Tensor, temperature: float) -> Tensor:
+        """Return the batch's mean loss."""
+        return self.formula(student_NK, teacher_NK, labels_N, temperature)
+
+
+RESPONSES: Final = (
+    Response(name="kd", formula=lambda s, t, _, T: soft_kl(s, t, T)),
+    Response(name="logit_mse", formula=lambda s, t, _, __: centered_mse(s, t)),
+    Response(name="brier", formula=lambda s, t, _, __: brier(s, t)),
+    Response(
+        name="dist",
+        formula=lambda s, t, _, T: dist(s, t, T),
+        blind_to_two="the correlation of two probabilities that sum to 1 is always ±1, so its gradient is zero",
+    ),
+    Response(
+        name="dkd",
+        formula=dkd,
+        blind_to_two="of two classes only one is not the true one, so its part on the others has no gradient",
+    ),
+    Response(
+        name="lskd",
+        formula=lambda s, t, _, T: standardized_kl(s, t, T),
+        blind_to_two="two standardized logits are always 1 and −1, so its gradient is zero",
+    ),
+    Response(name="wttm", formula=lambda s, t, _, T: transformed_teacher(s, t, T)),
+)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from hpmkd_edge.distill.methods.method import Method
-from hpmkd_edge.distill.methods.response import Dist, Kd, LogitMse
+from hpmkd_edge.distill.methods.response import RESPONSES
 from hpmkd_edge.errors import BadConfiguration, unknown
 
-METHODS: Final[dict[str, Method]] = {"kd": Kd(), "logit_mse": LogitMse(), "dist": Dist()}
+METHODS: Final[dict[str, Method]] = {method.name: method for method in RESPONSES}
 
 
 def find_method(name: str, classes: int) -> Method:

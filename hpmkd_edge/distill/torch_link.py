@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
+from hpmkd_edge import __version__
 from hpmkd_edge.distill.lesson import Lesson
 from hpmkd_edge.distill.methods.table import find_method
 from hpmkd_edge.errors import Interrupted, TrainingFailed
@@ -214,4 +215,5 @@ def train_link(
 
 def key_of(lesson: Lesson, settings: Settings, *, seed: int, student: str) -> str:
     """Return the text that everything a training's outcome depends on goes into, for naming its saved state."""
-    return f"{lesson.sources} {sorted(asdict(settings).items())} {seed} {student} torch {torch.__version__}"
+    code = f"hpmkd-edge {__version__} torch {torch.__version__} {lesson.labels.device.type}"
+    return f"{lesson.sources} {sorted(asdict(settings).items())} {seed} {student} {code}"

@@ -8,9 +8,12 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Final
 
 from hpmkd_edge.bench.profile import Host
 from hpmkd_edge.errors import RuntimeUnavailable
+
+NVPMODEL_TIMEOUT_S: Final = 10.0
 
 
 def describe_host() -> Host:
@@ -55,10 +58,13 @@ def _power_mode() -> str | None:
     command = shutil.which("nvpmodel")
     if command is None:
         return None
-    answer = subprocess.run(  # noqa: S603  a fixed command, found on the PATH
-        [command, "-q"], capture_output=True, text=True, check=False, timeout=10
-    )
-    return _nvpmodel_mode(answer.stdout)
+    try:
+        answer = subprocess.run(  # noqa: S603  a fixed command, found on the PATH
+            [command, "-q"], capture_output=True, text=True, check=False, timeout=NVPMODEL_TIMEOUT_S
+        ).stdout
+    except subprocess.TimeoutExpired:
+        answer = ""
+    return _nvpmodel_mode(answer)
 
 
 def _nvpmodel_mode(answer: str) -> str:

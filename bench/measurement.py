@@ -92,12 +92,11 @@ def compare(
     runtime: str,
     sampling: Sampling,
     threads: int = 1,
-    precisions: Sequence[str] | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> tuple[Profile, ...]:
     """Measure several model files, run by run in turn in one process, so that their ratios hold.
 
-    The memory of each is taken in a process of its own. Otherwise as `measure`.
+    The memory of each is taken in a process of its own. All are recorded as fp32. Otherwise as `measure`.
 
     Args:
         paths: of the model files.
@@ -105,7 +104,6 @@ def compare(
         runtime: a key of `RUNTIMES`.
         sampling: how long, and in how many processes.
         threads: within an operator, on a CPU.
-        precisions: one for each; None where all are fp32.
         timeout_s: for each process.
 
     Returns:
@@ -115,10 +113,7 @@ def compare(
         BadConfiguration, RuntimeUnavailable, MeasurementFailed: as `measure`.
     """
     plan = _Plan(runtime=runtime, threads=threads, sampling=sampling, timeout_s=timeout_s)
-    models = [
-        _Model(path=path, feeds=one, precision=precision)
-        for path, one, precision in zip(paths, feeds, precisions or ["fp32"] * len(paths), strict=True)
-    ]
+    models = [_Model(path=path, feeds=one, precision="fp32") for path, one in zip(paths, feeds, strict=True)]
     return _measure(plan, models)
 
 
@@ -173,8 +168,8 @@ def _pooled(
         samples_ns=tuple(int(ns) for one in visits for ns in one.samples_ns[i]),
         reference_ns=tuple(int(ns) for one in visits for ns in one.samples_ns[-1]),
         peak_memory_mb=peak_memory_mb,
-        # One provider executes the whole graph; there is no share to take.
-        placement_share=None,
+        # A provider that is alone executes the whole graph; how several share it was not taken.
+        placement_share=1.0 if all(len(one.providers) == 1 for one in seen) else None,
         host=host,
         tool_version=__version__,
         taken_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),

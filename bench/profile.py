@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +11,8 @@ import numpy as np
 
 from hpmkd_edge.bench.order_statistic import rank_above, rank_below
 from hpmkd_edge.bench.strict_json import decode, parse
-from hpmkd_edge.errors import BadOutput, BadReport
+from hpmkd_edge.errors import BadReport
+from hpmkd_edge.json_file import write_json
 
 SCHEMA: Final = "hpmkd-edge/profile/1"
 
@@ -53,7 +52,9 @@ class Profile:
     `reference_ns` those of the fixed reference model, interleaved with them in the same process.
     `peak_memory_mb` is the process's high-water mark above its own baseline after imports, plus what
     the runtime allocated on a device; None where the kernel does not let the mark be reset.
-    `engine_build_s` and `placement_share` are None where the runtime has no such thing or it was not taken.
+    `engine_build_s` is None where no engine was built.
+    `placement_share` is the share of the multiply-adds that the intended provider executes: 1 where it is
+    the only one, None where there are several and it was not taken.
     `warmup_settled` says whether the medians of two blocks came near each other within the limit.
     `enqueue_share` is the host's time to hand over the work relative to the device's to do it; None on a CPU.
     """
@@ -174,15 +175,9 @@ def write_profile(profile: Profile, path: Path) -> None:
     """Write *profile* to *path* as JSON; a reader sees the whole file or none.
 
     Raises:
-        BadOutput: the file cannot be written.
+        BadOutput: the file cannot be written, or a number is not finite.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        draft.write_text(json.dumps(asdict(profile), allow_nan=False) + "\n", encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise BadOutput(f"the profile {path} cannot be written: {error.strerror}.") from error
+    write_json(asdict(profile), path)
 
 
 def read_profile(path: Path) -> Profile:

@@ -10,16 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from hpmkd_edge.errors import ConversionFailed
+from hpmkd_edge.export.versions import IR_VERSION, ML_OPSET, OPSET
 from hpmkd_edge.tasks.encoding import CLIP, Encoding
 
 if TYPE_CHECKING:
     import onnx
 
 FEATURES: Final = "features"
-# Opset 18 and IR 10 are what the oldest supported boards read (TensorRT 10.3, ONNX Runtime 1.20).
-OPSET: Final = 18
-ML_OPSET: Final = 3
-IR_VERSION: Final = 10
 
 
 def table_graph(encoding: Encoding) -> onnx.ModelProto:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
@@ -15,15 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from hpmkd_edge.errors import ConversionFailed
+from hpmkd_edge.export.versions import IR_VERSION, OPSET
 from hpmkd_edge.students.inlet import ImageInlet
 
 if TYPE_CHECKING:
     import onnx
 
-# What TensorRT 10.3 (JetPack 6) and onnxruntime 1.20 both read.
-OPSET: Final = 18
-IR_VERSION: Final = 10
 LARGEST_BATCH: Final = 65_536
+_COLOR: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 class FromPixels(nn.Module):
@@ -97,11 +97,27 @@ def torch_graph(module: nn.Module, example: Tensor, *, name_in: str, name_out: s
             )
     except Exception as error:  # the exporter raises many kinds, the user's module any
         raise ConversionFailed(
-            f"torch cannot export the model to ONNX: {str(error).splitlines()[0]}; a module without data-dependent"
+            f"torch cannot export the model to ONNX: {cause_of(error)}; a module without data-dependent"
             " control flow is needed."
         ) from error
     assert program is not None
     return cleaned(program.model_proto)
+
+
+def cause_of(error: BaseException) -> str:
+    """Return the first line of the innermost error's message, or its class's name where it has none.
+
+    The exporter's own message says in which of its steps it failed, and only what it wraps says why.
+    """
+    chain = [error]
+    while (inner := _wrapped(chain[-1])) is not None and inner not in chain:
+        chain.append(inner)
+    lines = (" ".join(line.split()) for line in _COLOR.sub("", str(chain[-1])).splitlines())
+    return next((line.rstrip(".") for line in lines if line), type(chain[-1]).__name__)
+
+
+def _wrapped(error: BaseException) -> BaseException | None:
+    return error.__cause__ if error.__suppress_context__ else error.__context__
 
 
 def cleaned(model: onnx.ModelProto) -> onnx.ModelProto:

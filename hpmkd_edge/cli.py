@@ -6,6 +6,9 @@ import logging
 import os
 import shlex
 import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -65,6 +68,7 @@ Examples:
   hpmkd-edge compress --resume runs/digits-jetson-20260102-030405"""
 )
 def compress(
+    context: typer.Context,
     target: Annotated[list[str] | None, typer.Option(help="What it must fit; repeatable. [default: jetson]")] = None,
     targets: TargetsFile = None,
     data: Annotated[
@@ -117,6 +121,8 @@ def compress(
     """Hand in a trained model and a board; get a smaller model that fits, with the proof."""
     from hpmkd_edge.request import Request
 
+    if resume is not None:
+        _refuse_beside_resume(context)
     if quiet:
         os.environ["TQDM_DISABLE"] = "1"
     if verbose:
@@ -156,13 +162,18 @@ def compress(
     from hpmkd_edge.run_folder import PARTIAL, default_output
 
     folder = resume.with_name(resume.name.removesuffix(PARTIAL)) if resume else output or default_output(request)
-    reports = take_up(resume) if resume else run(request, output=folder)
+    try:
+        reports = take_up(resume) if resume else run(request, output=folder)
+    except KeyboardInterrupt:
+        print(f"hpmkd-edge: stopped at once; what was saved can be taken up: --resume {folder}", file=sys.stderr)
+        raise typer.Exit(130) from None
     print(f"hpmkd-edge: the run is in {folder}", file=sys.stderr)
-    if format is Format.JSON:
-        print(reports_to_json(reports))
-    elif not quiet:
-        for report in reports:
-            show(report)
+    with _reader_may_leave():
+        if format is Format.JSON:
+            print(reports_to_json(reports))
+        elif not quiet:
+            for report in reports:
+                show(report)
     code = exit_code_of([report.verdict for report in reports])
     raise typer.Exit(0 if code == 5 and not strict else code)
 
@@ -197,10 +208,11 @@ def gate(
         targets=load_targets(targets) if targets else None,
         profiles=[read_profile(path) for path in profile or ()],
     )
-    if format is Format.JSON:
-        print(verdicts_to_json(verdicts))
-    else:
-        show_verdicts(verdicts)
+    with _reader_may_leave():
+        if format is Format.JSON:
+            print(verdicts_to_json(verdicts))
+        else:
+            show_verdicts(verdicts)
     raise typer.Exit(exit_code_of(verdicts))
 
 
@@ -246,10 +258,11 @@ def profile(
     if output is not None:
         write_profile(measured, output)
     verdict = judge_cost(wanted, profile=measured, model_bytes=model.stat().st_size)
-    if format is Format.JSON:
-        print(verdicts_to_json([verdict]))
-    else:
-        show_verdicts([verdict])
+    with _reader_may_leave():
+        if format is Format.JSON:
+            print(verdicts_to_json([verdict]))
+        else:
+            show_verdicts([verdict])
     raise typer.Exit(exit_code_of([verdict]))
 
 
@@ -261,7 +274,8 @@ def list_targets(targets: TargetsFile = None, format: Output = Format.TEXT) -> N
     from hpmkd_edge.targets import load_targets
 
     known = load_targets(targets)
-    print(to_json(known) if format is Format.JSON else targets_as_text(known))
+    with _reader_may_leave():
+        print(to_json(known) if format is Format.JSON else targets_as_text(known))
 
 
 @targets_app.command("show")
@@ -272,7 +286,8 @@ def show_target(name: str, targets: TargetsFile = None, format: Output = Format.
     from hpmkd_edge.targets import find_target, load_targets
 
     found = find_target(name, load_targets(targets))
-    print(to_json(found) if format is Format.JSON else target_as_text(found))
+    with _reader_may_leave():
+        print(to_json(found) if format is Format.JSON else target_as_text(found))
 
 
 @targets_app.command("check")
@@ -283,6 +298,30 @@ def check_targets(file: Annotated[Path, typer.Argument(help="A file in the form 
     print(f"{file}: {len(load_targets(file))} targets can be used with it.")
 
 
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """Let the reader of stdout close it, as `| head` does, without a complaint and without another exit code."""
+    try:
+        yield
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # rich turns the one into the other
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _refuse_beside_resume(context: typer.Context) -> None:
+    """Stop where a flag of the run is given again: it would be ignored for the one that the run was started with."""
+    free = {"resume", "strict", "format", "quiet", "verbose"}
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in context.params
+        if name not in free and getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+    ]
+    if given:
+        raise BadConfiguration(
+            f"{', '.join(given)} cannot go with --resume, which takes up a run as it was asked for; start a new run."
+        )
+
+
 def main() -> None:
     """Run the command line, and end with the exit code of what happened."""
     try:
@@ -290,17 +329,11 @@ def main() -> None:
     except EdgeError as error:
         print(f"hpmkd-edge: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader of the output has gone, as with `| head`; Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except OSError as error:
         # A full disk, a file taken away: whatever the system refuses in the middle of a run.
         print(f"hpmkd-edge: the system refused: {error}.", file=sys.stderr)
         sys.exit(4)
-    except KeyboardInterrupt:
-        print(
-            "hpmkd-edge: stopped at once; the last saved state can be taken up with --resume.",
-            file=sys.stderr,
-        )
-        sys.exit(130)
+    except Exception:  # noqa: BLE001  a fault of ours, or of the user's own module: not 1, which says that a budget is broken
+        traceback.print_exc()
+        print("hpmkd-edge: failed as shown above, which nothing here foresaw.", file=sys.stderr)
+        sys.exit(4)

@@ -10,6 +10,7 @@ Example:
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import time
 from collections.abc import Iterator
@@ -19,15 +20,17 @@ from datetime import datetime, timezone
 from hashlib import sha256
 from pathlib import Path
 
+import torch
+
 from hpmkd_edge import __version__
 from hpmkd_edge.bench.runtimes.choose import RUNTIMES
 from hpmkd_edge.bench.scoring import score
-from hpmkd_edge.errors import BadConfiguration, Interrupted
+from hpmkd_edge.errors import BadConfiguration, BadData, EdgeError, Interrupted
 from hpmkd_edge.interruption import listening
 from hpmkd_edge.plan.chain import Step, first_chain, resize
 from hpmkd_edge.preparation import Preparation, prepare
 from hpmkd_edge.record import Report
-from hpmkd_edge.recording import Facts, Round, record_run
+from hpmkd_edge.recording import Facts, Round, record_run, shown
 from hpmkd_edge.request import Request
 from hpmkd_edge.run_folder import RunFolder, default_output, find_interrupted, plan_folder
 from hpmkd_edge.targets import Target, find_target, load_targets
@@ -52,6 +55,7 @@ def compress(request: Request, *, output: Path | None = None) -> tuple[Report, .
     """
     request.check()
     targets = _targets(request)
+    request = replace(request, started_in=str(Path.cwd()))
     return _run(request, targets, plan_folder(output or default_output(request)))
 
 
@@ -69,6 +73,11 @@ def _targets(request: Request) -> tuple[Target, ...]:
     known = load_targets(Path(request.targets_file) if request.targets_file else None)
     targets = tuple(find_target(name, known) for name in request.targets)
     for target in targets:
+        if target.host is not None:
+            raise BadConfiguration(
+                f"target {target.name} asks to be measured at {target.host}; this version measures on this host: set"
+                " host to null, and run the command that the report gives on the board."
+            )
         if "fp32" not in target.precisions:
             raise BadConfiguration(
                 f"target {target.name} asks for {', '.join(target.precisions)}; add fp32 to its precisions, the one"
@@ -81,8 +90,8 @@ def _run(request: Request, targets: tuple[Target, ...], folder: RunFolder) -> tu
     began = time.monotonic()
     started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
     reports = []
-    with listening() as interruption, _saying_how_to_resume(folder):
-        preparation = prepare(request, folder, lambda: interruption.asked)
+    with listening() as interruption, _leaving_only_what_is_of_use(folder):
+        preparation = prepare(request, targets, folder, lambda: interruption.asked)
         for target in targets:
             own = target.name if len(targets) > 1 else "."
             facts = Facts(
@@ -99,18 +108,27 @@ def _run(request: Request, targets: tuple[Target, ...], folder: RunFolder) -> tu
 
 
 @contextmanager
-def _saying_how_to_resume(folder: RunFolder) -> Iterator[None]:
+def _leaving_only_what_is_of_use(folder: RunFolder) -> Iterator[None]:
+    """Say how to take up an interrupted run, and leave nothing of one whose input turned out to be bad."""
     try:
         yield
     except Interrupted as error:
-        raise Interrupted(f"{error} Take it up with: hpmkd-edge compress --resume {folder.final}") from error
+        path = shlex.quote(str(shown(folder.final)))
+        raise Interrupted(f"{error} Take it up with: hpmkd-edge compress --resume {path}") from error
+    except EdgeError as error:
+        if error.exit_code == BadData.exit_code:
+            folder.discard_if_untrained()
+        raise
 
 
 def _run_id(request: Request, preparation: Preparation, target: Target) -> str:
     """Name a run by all that decides its outcome, so that the same run ships the same bytes."""
-    asked = replace(request, command="", targets=(target.name,))
+    asked = replace(request, command="", started_in="", targets=(target.name,))
     teachers = [tutor.teacher.digest for tutor in preparation.tutors]
-    return sha256(f"{__version__} {asked} {preparation.task.digest} {teachers} {target}".encode()).hexdigest()[:16]
+    student, device = preparation.workshop.family.digest, preparation.untaught.labels.device.type
+    code = f"hpmkd-edge {__version__} torch {torch.__version__} {device}"
+    decisive = f"{code} {asked} {preparation.task.digest} {teachers} {student} {target}"
+    return sha256(decisive.encode()).hexdigest()[:16]
 
 
 def _fit_to(target: Target, preparation: Preparation, request: Request, facts: Facts, state: Path) -> Report:
@@ -163,8 +181,16 @@ def _fit_to(target: Target, preparation: Preparation, request: Request, facts: F
         test_accuracy=student.accuracy,
         teachers_test_accuracy=teachers,
         verdict=verdict,
-        notes=[] if missing is None else [f"Timed in ONNX Runtime on this host, since {missing.rstrip('.')}."],
+        notes=_notes(target, missing),
     )
+
+
+def _notes(target: Target, missing: str | None) -> list[str]:
+    notes = [] if missing is None else [f"Timed in ONNX Runtime on this host, since {missing.rstrip('.')}."]
+    others = [precision for precision in target.precisions if precision != "fp32"]
+    if others:
+        notes.append(f"{target.name} also takes {', '.join(others)}; this version exports fp32 alone.")
+    return notes
 
 
 def _merit(turn: Round) -> tuple[int, float]:

@@ -46,7 +46,8 @@ def write_json(value: dict[str, Any], path: Path) -> None:
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        draft.write_text(lay_out(value) + "\n", encoding="utf-8")
+        # A file's name may hold bytes that are no UTF-8; what "backslashreplace" puts for them is JSON's own escape.
+        draft.write_text(lay_out(value) + "\n", encoding="utf-8", errors="backslashreplace")
         draft.replace(path)
     except OSError as error:
         draft.unlink(missing_ok=True)

@@ -17,17 +17,19 @@ from hpmkd_edge.distill.first_teacher import train_teacher
 from hpmkd_edge.distill.lesson import Lesson, direct_lesson, taught, training_views
 from hpmkd_edge.distill.links import Workshop
 from hpmkd_edge.distill.methods.table import find_method
-from hpmkd_edge.errors import RuntimeUnavailable
+from hpmkd_edge.errors import BadConfiguration, RuntimeUnavailable
 from hpmkd_edge.plan.configure import configure
 from hpmkd_edge.plan.settings import Settings
 from hpmkd_edge.plan.traits import traits_of
+from hpmkd_edge.python_file import is_python_spec
 from hpmkd_edge.request import Request
 from hpmkd_edge.run_folder import RunFolder, open_folder
 from hpmkd_edge.students.choose import open_family
 from hpmkd_edge.students.family import Family, Shape, Size
 from hpmkd_edge.students.inlet import Inlet, fit_inlet, shape_of
+from hpmkd_edge.targets import Target
 from hpmkd_edge.tasks.source import open_task
-from hpmkd_edge.tasks.task import Rows, Task
+from hpmkd_edge.tasks.task import Rows, Table, Task
 from hpmkd_edge.teachers.cached import cached_logits
 from hpmkd_edge.teachers.estimator import fit_boosted
 from hpmkd_edge.teachers.open import open_teacher
@@ -147,14 +149,15 @@ def allowed_sizes(ladder: Sequence[Size], teacher: Teacher, compression: float) 
     sizes = tuple(size for size in ladder if size.parameters <= most)
     if sizes:
         return Allowance(sizes=sizes, most_bytes=most_bytes, note=None)
+    teachers = f"{teacher.parameters:,} parameters" if teacher.parameters else f"{teacher.model_bytes:,} bytes"
     none = (
-        f"No size of the family is {compression:g} times smaller than the teacher ({most * compression:,.0f}"
-        f" parameters); the smallest, {ladder[0].label}, has {ladder[0].parameters:,}."
+        f"No size of the family is {compression:g} times smaller than the teacher ({teachers}); the smallest,"
+        f" {ladder[0].label}, has {ladder[0].parameters:,} parameters of 4 bytes."
     )
     return Allowance(sizes=(ladder[0],), most_bytes=most_bytes, note=none)
 
 
-def prepare(request: Request, folder: RunFolder, stop: Callable[[], bool]) -> Preparation:
+def prepare(request: Request, targets: Sequence[Target], folder: RunFolder, stop: Callable[[], bool]) -> Preparation:
     """Read data and teachers, train a teacher if there is none, and lay out what a student can be.
 
     Everything that the user can have got wrong is read before the folder is made.
@@ -169,13 +172,14 @@ def prepare(request: Request, folder: RunFolder, stop: Callable[[], bool]) -> Pr
         open_teacher(
             spec,
             task=task,
-            weights=next((Path(path) for path in weights), None) if ".py:" in spec else None,
+            weights=next((Path(path) for path in weights), None) if is_python_spec(spec) else None,
             normalize=request.normalize,
             trust=request.trust,
             device=str(device),
         )
         for spec in request.teachers
     ]
+    _check_columns(task, targets)
     family = open_family(request.student, task)
     inlet = fit_inlet(task)
     shape = shape_of(inlet, task)
@@ -209,8 +213,23 @@ def prepare(request: Request, folder: RunFolder, stop: Callable[[], bool]) -> Pr
     )
 
 
+def _check_columns(task: Task, targets: Sequence[Target]) -> None:
+    """Stop before a file is made that its runtime cannot load: TensorRT has no text."""
+    if not isinstance(task.train.inputs, Table):
+        return
+    text = [repr(column.name) for column in task.train.inputs.columns if column.kind == "category"]
+    for target in targets:
+        if text and target.runtime == "tensorrt":
+            raise BadConfiguration(
+                f"target {target.name} runs TensorRT, which takes no text, and {', '.join(text)} hold text; give a"
+                " target whose runtime is onnxruntime, or the columns as numbers."
+            )
+
+
 def _settings(request: Request, task: Task, teachers: Sequence[Teacher]) -> tuple[Settings, list[str]]:
     views, notes = request.views, []
+    if task.kind == "table" and (views is not None or request.flip):
+        raise BadConfiguration("--views and --flip are for images; this task is a table: leave them out.")
     if not all(teacher.answers_new_rows for teacher in teachers):
         # A student must not see rows that its teacher has not: a file of logits knows the rows as they are.
         views = 1
@@ -235,9 +254,9 @@ def _workshop(
     folder: RunFolder,
     stop: Callable[[], bool],
 ) -> Workshop:
-    trainings = folder.state / "trainings"
-    trainings.mkdir(exist_ok=True)
-    return Workshop(family=family, shape=shape, settings=settings, seed=request.seed, folder=trainings, stop=stop)
+    return Workshop(
+        family=family, shape=shape, settings=settings, seed=request.seed, folder=folder.trainings, stop=stop
+    )
 
 
 def _tutor(teacher: Teacher, task: Task, *, trained_here: bool) -> Tutor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from hpmkd_edge.record import (
     write_report,
 )
 from hpmkd_edge.request import Request
-from hpmkd_edge.targets import Target
+from hpmkd_edge.targets import HOST, Target
 from hpmkd_edge.verdict import Outcome, Verdict
 
 
@@ -104,10 +105,24 @@ class Round:
         )
 
 
-def board_command(target: Target, folder: Path, outcome: Outcome) -> str | None:
-    """Return the commands that settle on the board what this host could not, or None if all is settled."""
-    if outcome is not Outcome.INCONCLUSIVE:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideBySide:
+    """The student and the best teacher, timed interleaved in one process.
+
+    Attributes:
+        teacher: None where it is no graph, or could not be timed; *note* then says why.
+    """
+
+    student: Profile
+    teacher: Profile | None
+    note: str | None
+
+
+def board_command(target: Target, final: Path, outcome: Outcome) -> str | None:
+    """Return the commands that settle on the board what this host could not, or None if all is settled here."""
+    if outcome is not Outcome.INCONCLUSIVE or target.device.name == HOST:
         return None
+    folder = shlex.quote(str(shown(final)))
     record = f"{target.name}-profile.json"
     return "\n".join(
         (
@@ -119,6 +134,11 @@ def board_command(target: Target, folder: Path, outcome: Outcome) -> str | None:
     )
 
 
+def shown(path: Path) -> Path:
+    """Return *path* as a person would type it here: relative where it lies below the current folder."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def record_run(
     *,
     request: Request,
@@ -128,7 +148,7 @@ def record_run(
     probes: tuple[ProbeRecord, ...],
     rounds: Sequence[Round],
     shipped: Round,
-    side_by_side: tuple[Profile | None, Profile],
+    side_by_side: SideBySide,
     test_accuracy: float,
     teachers_test_accuracy: Sequence[float],
     verdict: Verdict,
@@ -137,13 +157,11 @@ def record_run(
     """Write weights, measurement, report and manifest into the run's folder, and return the report.
 
     Args:
-        side_by_side: the best teacher (None where it cannot be timed) and the student, interleaved in one process.
         teachers_test_accuracy: in the order of the preparation's tutors.
     """
     from hpmkd_edge.report.markdown import to_markdown
 
     task, winner = preparation.task, shipped.race.winner
-    teacher_profile, student_profile = side_by_side
     torch.save(winner.trained.module.state_dict(), facts.folder / "student.pt")
     write_profile(shipped.profile, facts.folder / "profile.json")
     best = preparation.best
@@ -159,7 +177,7 @@ def record_run(
             cost=_cost(
                 tutor.teacher.parameters,
                 tutor.teacher.model_bytes,
-                teacher_profile if tutor is best else None,
+                side_by_side.teacher if tutor is best else None,
             ),
         )
         for tutor, accuracy in zip(preparation.tutors, teachers_test_accuracy, strict=True)
@@ -194,7 +212,7 @@ def record_run(
             won_by=winner.rival.name,
             validation_accuracy=shipped.validation_accuracy,
             test_accuracy=test_accuracy,
-            cost=_cost(shipped.chain.end.parameters, shipped.artifact.file_bytes, student_profile),
+            cost=_cost(shipped.chain.end.parameters, shipped.artifact.file_bytes, side_by_side.student),
             p90_bound_ms=shipped.profile.percentile_bound_ms(90),
             latency_flags=shipped.profile.flags,
         ),
@@ -207,6 +225,7 @@ def record_run(
         notes=(
             *preparation.notes,
             *notes,
+            *filter(None, [side_by_side.note]),
             *_cautions(preparation, shipped, test_accuracy, teachers[0].test_accuracy),
         ),
     )
@@ -237,7 +256,7 @@ def _cost(parameters: int | None, file_bytes: int | None, profile: Profile | Non
 
 
 def _cautions(preparation: Preparation, shipped: Round, student: float, teacher: float) -> list[str]:
-    """Say what a reader may take for success and is not (method §7)."""
+    """Say what a reader may take for success and is not."""
     cautions = []
     direct = shipped.race.finishes[0].trained.accuracy
     if preparation.best.accuracy <= direct:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
-from hpmkd_edge.errors import BadConfiguration
+from hpmkd_edge.errors import BadConfiguration, unknown
+from hpmkd_edge.python_file import is_python_spec
+
+MOST: Final = 2**31
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +35,7 @@ class Request:
         protocol: how long to measure, a key of `bench.protocol.SAMPLINGS`.
         device: "auto", "cpu" or "cuda", for training.
         command: the command line, for the records.
+        started_in: the folder that relative paths start from; set by the run.
     """
 
     data: str = "digits"
@@ -55,6 +60,7 @@ class Request:
     protocol: str = "quick"
     device: str = "auto"
     command: str = ""
+    started_in: str = ""
 
     def check(self) -> None:
         """Refuse numbers and names that no run can use.
@@ -63,7 +69,6 @@ class Request:
             BadConfiguration: names the flag, what was found and what is needed.
         """
         from hpmkd_edge.bench.protocol import SAMPLINGS
-        from hpmkd_edge.errors import unknown
 
         for flag, value, least in (
             ("--rounds", self.rounds, 1),
@@ -74,8 +79,8 @@ class Request:
             ("--compression", self.compression, 1),
             ("--temperature", self.temperature, 1),
         ):
-            if value is not None and not least <= value < 2**31:
-                raise BadConfiguration(f"{flag} is {value:g}; at least {least} is needed.")
+            if value is not None and not least <= value < MOST:
+                raise BadConfiguration(f"{flag} is {value}; a number from {least} to {MOST - 1:,} is needed.")
         if self.protocol not in SAMPLINGS:
             raise unknown("protocol", self.protocol, SAMPLINGS)
         if self.device not in ("auto", "cpu", "cuda"):
@@ -84,7 +89,7 @@ class Request:
             raise BadConfiguration("no target is given; name one with --target, e.g. --target jetson.")
         if len(set(self.targets)) < len(self.targets):
             raise BadConfiguration("a target is given twice; name each once.")
-        files = [spec for spec in self.teachers if ".py:" in spec]
+        files = [spec for spec in self.teachers if is_python_spec(spec)]
         if len(self.weights) > len(files):
             raise BadConfiguration(
                 f"--weights is given {len(self.weights)} times for {len(files)} teachers of the form file.py:function;"

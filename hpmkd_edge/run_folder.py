@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Final
 
-from hpmkd_edge.errors import BadOutput
+from hpmkd_edge.errors import BadConfiguration, BadOutput
 from hpmkd_edge.request import Request, read_request
 
 PARTIAL: Final = ".partial"
@@ -41,6 +41,16 @@ class RunFolder:
     def request(self) -> Path:
         """What the user asked."""
         return self.partial / "request.json"
+
+    @property
+    def trainings(self) -> Path:
+        """The states of trainings, one file each."""
+        return self.state / "trainings"
+
+    def discard_if_untrained(self) -> None:
+        """Remove the partial run, unless it holds a training that was paid for."""
+        if self.partial.exists() and not any(self.trainings.glob("*")):
+            shutil.rmtree(self.partial)
 
     def finish(self) -> None:
         """Put the run in its place in one move, and drop the rest."""
@@ -81,7 +91,7 @@ def open_folder(folder: RunFolder, request: Request) -> None:
         BadOutput: the file system refuses.
     """
     try:
-        folder.state.mkdir(parents=True, exist_ok=True)
+        folder.trainings.mkdir(parents=True, exist_ok=True)
         folder.made.mkdir(exist_ok=True)
         folder.request.write_text(request.to_json(), encoding="utf-8")
     except OSError as error:
@@ -92,9 +102,14 @@ def find_interrupted(path: Path) -> tuple[RunFolder, Request]:
     """Find the interrupted run at *path*, given with or without `.partial`.
 
     Raises:
-        BadConfiguration: there is none.
+        BadConfiguration: there is none, or it was started in another folder.
     """
     path = path.absolute()
     final = path.with_name(path.name.removesuffix(PARTIAL))
     folder = RunFolder(final=final, partial=final.with_name(final.name + PARTIAL))
-    return folder, read_request(folder.request)
+    request = read_request(folder.request)
+    if request.started_in != str(Path.cwd()):
+        raise BadConfiguration(
+            f"the run was started in {request.started_in}, where its relative paths hold; resume it from there."
+        )
+    return folder, request

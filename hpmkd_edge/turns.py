@@ -19,18 +19,18 @@ from hpmkd_edge import __version__
 from hpmkd_edge.bench.measurement import compare, measure
 from hpmkd_edge.bench.profile import Profile, read_profile, write_profile
 from hpmkd_edge.bench.protocol import SAMPLINGS
-from hpmkd_edge.bench.runtimes.feeds import feeds_of_file
 from hpmkd_edge.bench.scoring import answer, score
 from hpmkd_edge.distill.candidates import Race, Rival, run_race
 from hpmkd_edge.distill.links import lesson_through
+from hpmkd_edge.errors import BadConfiguration, ConversionFailed, Interrupted, MeasurementFailed
 from hpmkd_edge.export.conversion import convert, export_teacher, save_graph, student_graph
 from hpmkd_edge.plan.chain import Chain, Step, fits
 from hpmkd_edge.preparation import Preparation
 from hpmkd_edge.record import ProbeRecord
-from hpmkd_edge.recording import Round
+from hpmkd_edge.recording import Round, SideBySide
 from hpmkd_edge.students.family import Size
 from hpmkd_edge.targets import Limit, Target
-from hpmkd_edge.teachers.teacher import TorchGraph
+from hpmkd_edge.teachers.teacher import OnnxGraph, TorchGraph
 from hpmkd_edge.verdict import Verdict, judge, judge_cost
 
 PARITY_ROWS: Final = 512
@@ -92,7 +92,11 @@ class Workbench:
         }
 
     def measured(self, path: Path) -> Profile:
-        """Measure the file at *path*, or read back the measurement of the very same file that lies beside it."""
+        """Measure the file at *path*, or read back the measurement of the very same file that lies beside it.
+
+        Raises:
+            Interrupted: the user asked to stop; the measurement is saved.
+        """
         kept = path.with_suffix(".json")
         if kept.exists():
             profile = read_profile(kept)
@@ -108,6 +112,8 @@ class Workbench:
                 precision="fp32",
             )
         write_profile(profile, kept)
+        if self.preparation.workshop.stop():
+            raise Interrupted(f"stopped after {path.stem} was measured; the state is saved.")
         return profile
 
     def probe(self, size: Size) -> Verdict:
@@ -180,22 +186,32 @@ class Workbench:
             rivals.append(Rival(name="chain", lesson=through))
         return run_race(chain.end, rivals, preparation.workshop, preparation.task.validation.labels)
 
-    def beside_teacher(self, student: Path) -> tuple[Profile | None, Profile]:
-        """Time the best teacher and the student interleaved in one process; the teacher only where it is a graph."""
-        graph = self.preparation.best.teacher.graph()
-        paths, feeds = [student], [self.row]
-        if isinstance(graph, TorchGraph):
-            paths.append(export_teacher(graph, self.state / "teacher.onnx"))
-            feeds.append({"input": graph.example.numpy()})
-        elif isinstance(graph, Path):
-            paths.append(graph)
-            feeds.append(feeds_of_file(graph))
+    def beside_teacher(self, student: Path) -> SideBySide:
+        """Time the best teacher and the student interleaved in one process; the teacher only where that can be done.
+
+        A teacher that cannot be exported or run costs its ratio, with a note, and not the finished student.
+        """
+        try:
+            graph = self.preparation.best.teacher.graph()
+            if isinstance(graph, TorchGraph):
+                path, feeds = export_teacher(graph, self.state / "teacher.onnx"), {"input": graph.example.numpy()}
+            elif isinstance(graph, OnnxGraph):
+                path, feeds = graph.path, graph.feeds
+            else:
+                return SideBySide(student=self.compared([student], [self.row])[0], teacher=None, note=None)
+            beside, teacher = self.compared([student, path], [self.row, feeds])
+        except (ConversionFailed, MeasurementFailed, BadConfiguration) as error:
+            note = f"The teacher could not be timed beside the student: {error}"
+            return SideBySide(student=self.compared([student], [self.row])[0], teacher=None, note=note)
+        return SideBySide(student=beside, teacher=teacher, note=None)
+
+    def compared(self, paths: list[Path], feeds: list[dict[str, NDArray[Any]]]) -> tuple[Profile, ...]:
+        """Measure files interleaved in one process, as long as the protocol says."""
         with _announced("measure teacher and student in turn"):
-            profiles = compare(
+            return compare(
                 paths,
                 runtime=self.runtime,
                 feeds=feeds,
                 sampling=SAMPLINGS[self.protocol],
                 threads=self.target.threads,
             )
-        return (profiles[1] if len(profiles) > 1 else None), profiles[0]

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from sample_records import BOARD, make_profile, make_report, make_target
 
+from hpmkd_edge.bench.reference import reference_file
+from hpmkd_edge.bench.runtimes import cuda_driver
 from hpmkd_edge.cli import main
 from hpmkd_edge.record import write_report
 
@@ -55,7 +57,13 @@ def bad_inputs(tmp_path):
     (tmp_path / "model.pkl").write_bytes(pickle.dumps({"a": 1}))
     (tmp_path / "bad.yaml").write_text("targets:\n  box:\n    device: host\n    budgts: {}\n")
     (tmp_path / "net.py").write_text("def net():\n    raise ValueError('no weights')\n")
-    table = ["--data", good, "--label", "y"]
+    (tmp_path / "far.yaml").write_text(
+        "targets:\n  far: {device: host, runtime: onnxruntime, precisions: [fp32], host: 'ssh://me@board',"
+        " budgets: {model_size_mb: {fail: 1}}}\n"
+    )
+    table = ["--data", good, "--label", "y", "--target", "host"]
+    words = GOOD.replace("b,y", "b,c,y").replace(",up", ",x,up").replace(",down", ",z,down")
+    text = ["--data", csv(tmp_path / "text.csv", words), "--label", "y"]
     return {
         "missing file": (["--data", tmp_path / "no.csv", "--label", "y"], "no.csv"),
         "unknown set": (["--data", "digit"], "Did you mean 'digits'"),
@@ -83,6 +91,10 @@ def bad_inputs(tmp_path):
         "unknown loss": ([*table, "--method", "kdd"], "Did you mean 'kd'"),
         "loss without gradient": ([*table, "--method", "dist"], "use 'kd'"),
         "no rounds": (["--rounds", "0"], "--rounds is 0"),
+        "views of a table": ([*table, "--views", "2"], "--views and --flip are for images"),
+        "flags beside resume": (["--resume", tmp_path / "x", "--epochs", "2", "--seed", "1"], "--seed"),
+        "a target elsewhere": ([*table, "--targets", tmp_path / "far.yaml", "--target", "far"], "host to null"),
+        "text on tensorrt": ([*text, "--target", "jetson"], "onnxruntime"),
         "nothing to resume": (["--resume", tmp_path / "nothing"], "no interrupted run"),
         "no such protocol": (["--protocol", "fast"], "Known: mlperf, quick, standard"),
         "no such flag": (["--taget", "host"], "--target"),
@@ -139,14 +151,52 @@ def test_targets_are_listed_shown_and_checked(run, tmp_path):
     assert "jetson" in json.loads(run("targets", "list", "--format", "json")[1])
     assert "8" in run("targets", "show", "jetson")[1]
     assert run("targets", "show", "jetsn")[0] == 2
-    (tmp_path / "t.yaml").write_text("targets:\n  box: {device: host, runtime: onnxruntime, budgets: {}}\n")
+    good = (
+        "targets:\n  box: {device: host, runtime: onnxruntime, precisions: [fp32], budgets: {model_size_mb: {fail: 1}}}"
+    )
+    (tmp_path / "t.yaml").write_text(good)
+    assert run("targets", "check", tmp_path / "t.yaml")[0] == 0
+    (tmp_path / "t.yaml").write_text(good.replace("fail", "fial"))
     code, _, said = run("targets", "check", tmp_path / "t.yaml")
-    assert code in (0, 2)
-    assert "Traceback" not in said
+    assert code == 2
+    assert "line 2" in said
+
+
+@pytest.mark.skipif(cuda_driver.missing() is None, reason="this machine has a GPU")
+def test_a_runtime_that_is_not_here_is_exit_3(run):
+    """TensorRT without a driver says so, before any of its objects is made."""
+    with reference_file() as path:
+        code, out, said = run("profile", path, "--target", "jetson")
+
+    assert (code, out) == (3, "")
+    assert "driver" in said
+
+
+def test_a_reader_that_leaves_changes_no_exit_code(tmp_path):
+    """`| head` closes the pipe; the verdict's code stands, and nobody complains."""
+    write_report(make_report(profile=make_profile(ms=20)), tmp_path / "report.json")
+    program = "from hpmkd_edge.cli import main; main()"
+    for arguments in (["gate", str(tmp_path / "report.json")], ["targets", "list"]):
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        process.stdout.close()
+        said = process.stderr.read()
+
+        assert (process.wait(), said) == (1 if arguments[0] == "gate" else 0, "")
+
+
+def test_what_nobody_foresaw_is_a_failure_and_not_a_broken_budget(run, monkeypatch):
+    """Exit 1 says that a budget is broken; a fault says 4, with its traceback for a report."""
+    monkeypatch.setattr("hpmkd_edge.targets.load_targets", lambda _: 1 / 0)
+    code, _, said = run("targets", "list")
+
+    assert code == 4
+    assert "ZeroDivisionError" in said
 
 
 def test_a_model_that_is_not_there_cannot_be_profiled(run, tmp_path):
-    """And a target whose runtime is not here is exit 3."""
+    """Nor on a target that does not exist."""
     assert run("profile", tmp_path / "no.onnx")[0] == 2
     code, _, said = run("profile", tmp_path / "no.onnx", "--target", "nowhere")
     assert code == 2

@@ -150,7 +150,7 @@ def test_a_loose_budget_picks_a_larger_student_than_a_tight_one(images_npz, tmp_
 
 
 def test_an_accuracy_that_is_missed_goes_round_again_and_says_why(images_npz, tmp_path, brief):
-    """Larger, then through an intermediate, then the end; every round with its reason."""
+    """No larger size fits, so the second round goes through an intermediate, and is the last; each has its reason."""
     request = Request(
         data=str(images_npz),
         student="mlp",
@@ -160,8 +160,9 @@ def test_an_accuracy_that_is_missed_goes_round_again_and_says_why(images_npz, tm
     )
     (report,) = compress(request, output=tmp_path / "run")
 
-    assert 1 < len(report.rounds) <= 3
-    assert all("accuracy" in turn.reason for turn in report.rounds[1:])
+    assert [len(turn.chain) for turn in report.rounds] == [1, 2]
+    assert "chain" in [rival.name for rival in report.rounds[1].rivals]
+    assert "accuracy" in report.rounds[1].reason
     assert report.verdict.exit_code == 1
 
 
@@ -247,3 +248,53 @@ def test_what_is_inconclusive_ends_with_0_and_strictly_with_5(images_npz, tmp_pa
 
     assert (stop.value.code or 0) == code
     assert (tmp_path / "run" / "student.onnx").is_file()
+
+
+def test_a_teacher_that_cannot_be_timed_costs_its_ratio_and_not_the_student(images_npz, tmp_path, brief):
+    """Data-dependent control flow answers well and cannot be exported: the run ends, and its report says so."""
+    (tmp_path / "net.py").write_text(
+        "import torch\n"
+        "class Net(torch.nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        bright = torch.stack([x[:, 0, :4, :4], x[:, 0, :4, 4:], x[:, 0, 4:, :4]], 1).mean((2, 3))\n"
+        "        return 40 * bright if float(x.sum()) > 0 else -bright\n"
+        "def net():\n"
+        "    return Net()\n"
+    )
+    request = Request(
+        data=str(images_npz),
+        teachers=(f"{tmp_path}/net.py:net",),
+        targets=("host",),
+        student="mlp",
+        epochs=4,
+        views=1,
+        compression=1,
+    )
+    (report,) = compress(request, output=tmp_path / "run")
+
+    assert report.best_teacher.test_accuracy > 0.9
+    assert report.best_teacher.cost.p50_ms is None
+    assert report.student.cost.p50_ms > 0
+    assert any("could not be timed" in note for note in report.notes)
+    assert any("0 parameters" in note or "No size" in note for note in report.notes)
+
+
+def test_bad_input_that_shows_late_leaves_nothing_either(images_npz, tmp_path, brief):
+    """A teacher that answers the first rows and not a later one is found before anything is trained."""
+    _, y = blobs()
+    logits = np.eye(3)[y].astype(np.float32)
+    np.save(tmp_path / "t.npy", logits)
+    (tmp_path / "net.py").write_text(
+        "import torch\n"
+        "class Net(torch.nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        out = x.flatten(1)[:, :3].clone()\n"
+        "        out[x.sum((1, 2, 3)) > 21.2] = float('nan')\n"
+        "        return out\n"
+        "def net():\n"
+        "    return Net()\n"
+    )
+    with pytest.raises(BadTeacher, match="row"):
+        compress(Request(data=str(images_npz), teachers=(f"{tmp_path}/net.py:net",)), output=tmp_path / "run")
+
+    assert not (tmp_path / "run.partial").exists()

@@ -1,6 +1,7 @@
 """A run's folder is whole or marked as partial."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -16,15 +17,18 @@ def test_planning_writes_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_interrupted_run_is_found_with_or_without_its_ending(tmp_path):
-    """The request comes back as it was."""
-    request = Request(data="x.csv", label="y", targets=("host", "jetson"), compression=4.5)
+def test_an_interrupted_run_is_found_with_or_without_its_ending(tmp_path, monkeypatch):
+    """The request comes back as it was; from the folder where its relative paths hold, and no other."""
+    request = Request(data="x.csv", label="y", targets=("host", "jetson"), compression=4.5, started_in=str(Path.cwd()))
     open_folder(plan_folder(tmp_path / "run"), request)
 
     for name in ("run", "run.partial"):
         folder, found = find_interrupted(tmp_path / name)
         assert found == request
         assert folder.final == tmp_path / "run"
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadConfiguration, match="resume it from there"):
+        find_interrupted(tmp_path / "run")
 
 
 def test_a_finished_run_holds_no_state(tmp_path):
@@ -78,7 +82,7 @@ def test_a_file_in_the_way_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"rounds": 0}, "--rounds is 0; at least 1"),
+        ({"rounds": 0}, "--rounds is 0; a number from 1"),
         ({"epochs": -1}, "--epochs is -1"),
         ({"compression": float("nan")}, "--compression is nan"),
         ({"protocol": "quik"}, "Did you mean 'quick'"),

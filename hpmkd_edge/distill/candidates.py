@@ -1,4 +1,4 @@
-"""The race: every way to train the student competes with labels alone and with plain KD (method §0.2)."""
+"""The race: every way to train the student competes with labels alone and with plain KD."""
 
 from __future__ import annotations
 

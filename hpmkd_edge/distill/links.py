@@ -1,4 +1,4 @@
-"""The progressive chain: each member a finished model that teaches the next (method §2.2)."""
+"""The progressive chain: each member a finished model that teaches the next (HPM-KD, arXiv 2512.09886)."""
 
 from __future__ import annotations
 

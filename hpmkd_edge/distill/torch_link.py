@@ -57,18 +57,22 @@ class Trained:
 
 
 @contextmanager
-def _threads_for(lesson: Lesson, settings: Settings) -> Iterator[None]:
-    """Train on one thread where a batch is too small to share: two were up to 5 times slower beside other work.
+def _repeatable(lesson: Lesson, settings: Settings) -> Iterator[None]:
+    """Keep torch's own state as it was, and train on one thread where a batch is too small to share.
 
-    A rule and not a probe, since sums in another order round differently, and a run must repeat.
+    Two threads were up to 5 times slower there beside other work. A rule and not a probe, since sums in another
+    order round differently, and a run must repeat.
     """
-    before = torch.get_num_threads()
+    before, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
     if settings.batch * math.prod(lesson.inlet.features) < SHARED_BATCH:
         torch.set_num_threads(1)
+    torch.backends.cudnn.deterministic = True
     try:
-        yield
+        with torch.random.fork_rng():
+            yield
     finally:
         torch.set_num_threads(before)
+        torch.backends.cudnn.deterministic = deterministic
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
@@ -116,7 +120,7 @@ def train_link(
 ) -> Trained:
     """Train *module* on *lesson*; a training that *saved* holds is taken up where it was left.
 
-    The loss is `ce_weight · CE(labels) + kd_weight · method(teacher)` (method §1). Every epoch reads one view; its
+    The loss is `ce_weight · CE(labels) + kd_weight · method(teacher)`. Every epoch reads one view; its
     order follows from *seed* and the epoch, so a resumed training ends as an unbroken one does.
 
     Args:
@@ -152,11 +156,13 @@ def train_link(
         _write({**state, "seconds": seconds + time.monotonic() - began}, saved)
 
     bar = tqdm(total=settings.epochs, initial=epoch, desc=label, unit="epoch", disable=None, leave=False)
-    with bar, _threads_for(lesson, settings):
+    with bar, _repeatable(lesson, settings):
         while epoch < settings.epochs:
             order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed * 100_003 + epoch)).to(device)
             view = epoch % len(lesson.views)
             module.train()
+            # Dropout and whatever else draws follows from the seed and the epoch, and nothing outside is moved.
+            torch.manual_seed(seed * 100_003 + epoch)
             total = torch.zeros((), device=device)
             for number in range(steps_each):
                 rows_B = order[number * settings.batch : (number + 1) * settings.batch]

@@ -72,7 +72,7 @@ def _predicted_to_fit(size: Size, measured: Mapping[Size, Verdict]) -> bool:
 def first_chain(ladder: Sequence[Size], probe: Callable[[Size], Verdict]) -> Step:
     """Lay a chain that ends at the largest size whose untrained *probe* meets the cost budgets.
 
-    Latency does not depend on trained weights, so candidates are measured before anything is trained (method §5):
+    Latency does not depend on trained weights, so candidates are measured before anything is trained:
     the smallest and the largest first, then always the largest that the measured ones let expect to fit. The search
     ends when the next larger rung is measured and does not fit.
 
@@ -92,7 +92,7 @@ def first_chain(ladder: Sequence[Size], probe: Callable[[Size], Verdict]) -> Ste
 
     smallest, largest = ladder[0], ladder[-1]
     if fits_when_measured(largest):
-        reason = f"{largest.label} is the largest size that is allowed (--compression), and it fits"
+        reason = f"{largest.label} is the largest size that this run may use, and it fits"
         return Step(chain=Chain(sizes=(largest,)), reason=reason)
     if not fits_when_measured(smallest):
         over = [excess(judgement) for judgement in measured[smallest].judgements]
@@ -113,7 +113,10 @@ def first_chain(ladder: Sequence[Size], probe: Callable[[Size], Verdict]) -> Ste
 
 
 def _with_intermediate(chain: Chain, ladder: Sequence[Size], top: int | None) -> Chain | None:
-    """Put the rung nearest to the geometric mean of *top* and the chain's first size before it (method §2.2)."""
+    """Put the rung nearest to the geometric mean of *top* and the chain's first size before it.
+
+    Sizes of a chain are geometric (HPM-KD, arXiv 2512.09886).
+    """
     first = chain.sizes[0]
     larger = [size for size in ladder if size.parameters > 1.5 * first.parameters]
     if top is not None:

@@ -15,7 +15,7 @@ USUAL_TEMPERATURE: Final = 4.0
 
 
 def loss_for(kind: str, classes: int) -> tuple[str, float]:
-    """Return the name and temperature of the loss that `auto` takes (method §1).
+    """Return the name and temperature of the loss for a task.
 
     Args:
         kind: "images" or "table".

@@ -30,4 +30,4 @@ def open_family(spec: str | None, task: Task) -> Family:
             f"there is no student family {name!r}, and file.py:function would name your own. {nearest(name, FAMILIES)}"
         )
     file = load_python_file(name, BadStudent)
-    return UserFamily(name=f"{file.path.name}:{file.function}", digest=file.sha256, function=file.get(file.function))
+    return UserFamily(name=f"{file.path.name}:{file.function}", file=file)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
 from hpmkd_edge.errors import BadStudent
+from hpmkd_edge.python_file import PythonFile
 from hpmkd_edge.students.family import Shape, Size
 from hpmkd_edge.students.rungs import build_seeded, sorted_rungs
 
@@ -29,14 +29,19 @@ class UserFamily:
     """
 
     name: str
-    digest: str
-    function: Callable[..., nn.Module]
+    file: PythonFile
+
+    @property
+    def digest(self) -> str:
+        """The digest of the file and of the helpers beside it; *ladder* has loaded them all."""
+        return self.file.digest()
 
     def _make(self, shape: Shape, width: int) -> nn.Module:
         offered: dict[str, Any] = {"features": shape.features, "classes": shape.classes}
-        named = inspect.signature(self.function).parameters
+        function = self.file.get(self.file.function)
+        named = inspect.signature(function).parameters
         try:
-            module = self.function(width, **{key: value for key, value in offered.items() if key in named})
+            module = function(width, **{key: value for key, value in offered.items() if key in named})
         except Exception as error:  # the user's code may raise anything
             raise BadStudent(f"{self.name} failed for width {width}: {type(error).__name__}: {error}.") from error
         if not isinstance(module, torch.nn.Module):
@@ -47,19 +52,35 @@ class UserFamily:
         """Return one size a width, fewest parameters first.
 
         Raises:
-            BadStudent: the function fails, or its module does not map features to the classes.
+            BadStudent: the function fails, its module does not map features to the classes, also while it is
+                trained, or its parameters have no fixed shapes.
         """
-        module = self._make(shape, WIDTHS[0]).eval()
+        sizes = sorted_rungs(self.name, ((width, 1) for width in WIDTHS), lambda width, _: self._make(shape, width))
+        module = build_seeded(lambda: self._make(shape, WIDTHS[0]), 0)
+        for training in (False, True):
+            self._check_answer(module, shape, training=training)
+        return sizes
+
+    def _check_answer(self, module: nn.Module, shape: Shape, *, training: bool) -> None:
+        """Stop unless the module answers two rows with one tensor of logits; some answer otherwise in training."""
+        mode = "train" if training else "eval"
         try:
-            with torch.inference_mode():
-                given = tuple(module(torch.zeros(2, *shape.features)).shape)
+            # Dropout draws numbers, which the caller's generator must not miss.
+            with torch.random.fork_rng(devices=[]), torch.no_grad():
+                answer = module.train(training)(torch.zeros(2, *shape.features))
         except Exception as error:  # the user's code may raise anything
             raise BadStudent(
-                f"{self.name} does not take features of shape {(2, *shape.features)}: {type(error).__name__}: {error}."
+                f"{self.name} does not take features of shape {(2, *shape.features)} in {mode} mode: "
+                f"{type(error).__name__}: {error}."
             ) from error
-        if given != (2, shape.classes):
-            raise BadStudent(f"{self.name} gives {given}; (2, {shape.classes}) is needed for two rows.")
-        return sorted_rungs(self.name, ((width, 1) for width in WIDTHS), lambda width, _: self._make(shape, width))
+        if not isinstance(answer, torch.Tensor):
+            raise BadStudent(
+                f"{self.name} gives {type(answer).__name__} in {mode} mode; one tensor of logits is needed."
+            )
+        if answer.shape != (2, shape.classes):
+            raise BadStudent(
+                f"{self.name} gives {tuple(answer.shape)} in {mode} mode; (2, {shape.classes}) is needed for two rows."
+            )
 
     def build(self, size: Size, shape: Shape, seed: int) -> nn.Module:
         """Return the function's module for the size's width, weights drawn by *seed*.

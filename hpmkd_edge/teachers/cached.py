@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hpmkd_edge.errors import BadOutput
+from hpmkd_edge.errors import BadOutput, BadTeacher
 from hpmkd_edge.tasks.task import Rows
 from hpmkd_edge.teachers.digest import digest_of, digest_of_file, digest_of_rows
 from hpmkd_edge.teachers.teacher import Teacher
@@ -32,24 +32,37 @@ def _read(entry: Path, count: int) -> NDArray[np.float32] | None:
     return answers_NK
 
 
+def _check_finite(answers_NK: NDArray[np.float32], teacher: Teacher, rows: Rows) -> None:
+    """Stop at the first row whose answer cannot be learned from; opening a teacher looks at a few rows only."""
+    bad = np.flatnonzero(~np.isfinite(answers_NK).all(1))
+    if len(bad):
+        place = int(bad[0])
+        value = answers_NK[place][~np.isfinite(answers_NK[place])][0]
+        raise BadTeacher(
+            f"{teacher.name} answers row {rows.positions[place]} of the data with {value}; finite logits are needed."
+        )
+
+
 def cached_logits(teacher: Teacher, rows: Rows, folder: Path) -> NDArray[np.float32]:
     """Return the teacher's answers to *rows*, from *folder* if they are there.
 
     An entry is a `.npy` with its sha256 beside it, written atomically and mapped into memory on
     reading. A damaged one is computed again, with a line in the log. Labels are no part of the key.
+    Answers that are not finite are never kept.
 
     Returns:
         float32 [N, K], read-only.
 
     Raises:
         BadOutput: the folder cannot be written.
-        BadTeacher: the teacher fails.
+        BadTeacher: the teacher fails, or answers a row with NaN or infinity.
     """
     entry = folder / f"{digest_of((teacher.digest, digest_of_rows(rows)))}.npy"
     found = _read(entry, len(rows))
     if found is not None:
         return found
     answers_NK = teacher.logits(rows)
+    _check_finite(answers_NK, teacher, rows)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Its own folder on the same disk: two processes that compute one entry don't share a file.

@@ -16,14 +16,17 @@ from hpmkd_edge.errors import BadData, BadTeacher
 from hpmkd_edge.tasks.task import Inputs, Rows, Table, Task
 from hpmkd_edge.teachers.answers import AS_LOGARITHMS, answer_in_batches, first_line, logarithms, running
 from hpmkd_edge.teachers.digest import digest_of, digest_of_file
-from hpmkd_edge.teachers.features import RAW, ImageInput, check_numbers, data_frame, number_matrix
-from hpmkd_edge.teachers.request import Request
+from hpmkd_edge.teachers.features import ImageInput, check_numbers, data_frame, number_matrix
+from hpmkd_edge.teachers.normalization import RAW
+from hpmkd_edge.teachers.request import TeacherRequest
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# Attributes in which linear models and neural networks keep what they learned.
-LEARNED: Final = ("coef_", "intercept_", "coefs_", "intercepts_")
+# Attributes in which linear models and neural networks keep their weights, and those of the constants beside them.
+# Constants alone are no count: a kernel machine has intercept_, and keeps what it learned in rows.
+WEIGHTS: Final = ("coef_", "coefs_")
+CONSTANTS: Final = ("intercept_", "intercepts_")
 ROWS_AT_ONCE: Final = 4096
 # The trees keep a category in a byte: the rarest beyond this share one place.
 MOST_CATEGORIES: Final = 255
@@ -137,9 +140,12 @@ def _last_step(estimator: Any) -> Any:
 
 
 def _count(estimator: Any) -> int | None:
-    learned = [getattr(_last_step(estimator), name, None) for name in LEARNED]
+    last = _last_step(estimator)
+    if all(getattr(last, name, None) is None for name in WEIGHTS):
+        return None
+    learned = [getattr(last, name, None) for name in (*WEIGHTS, *CONSTANTS)]
     arrays = [array for part in learned if part is not None for array in (part if isinstance(part, list) else [part])]
-    return sum(int(np.size(array)) for array in arrays) if arrays else None
+    return sum(int(np.size(array)) for array in arrays)
 
 
 def class_order(name: str, own: Sequence[Any], classes: Sequence[str]) -> tuple[tuple[int, ...], str]:
@@ -180,7 +186,7 @@ def _column_names(estimator: Any, name: str, table: Table) -> tuple[str, ...] | 
     return names
 
 
-def open_estimator(request: Request) -> EstimatorTeacher:
+def open_estimator(request: TeacherRequest) -> EstimatorTeacher:
     """Load a fitted classifier.
 
     A `.skops` file is loaded if all its types are known to be safe; with `--trust` any is, and so is

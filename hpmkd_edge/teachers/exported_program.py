@@ -26,7 +26,7 @@ from hpmkd_edge.teachers.answers import (
 )
 from hpmkd_edge.teachers.digest import digest_of, digest_of_file
 from hpmkd_edge.teachers.features import ImageInput, check_numbers, image_input, number_matrix
-from hpmkd_edge.teachers.request import Request
+from hpmkd_edge.teachers.request import TeacherRequest
 from hpmkd_edge.teachers.teacher import TorchGraph
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _rows_at_once(program: ExportedProgram, axis: Any) -> tuple[int, int]:
     return max(1, int(bounds.lower)), int(most) if math.isfinite(most) else BATCH
 
 
-def open_exported_program(request: Request) -> ExportedTeacher:
+def open_exported_program(request: TeacherRequest) -> ExportedTeacher:
     """Read a `.pt2` file; its own signature tells how rows reach it.
 
     torch.export.load unpickles constants and evaluates shape expressions, so it asks for `--trust`.

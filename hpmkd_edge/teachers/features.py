@@ -6,22 +6,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpmkd_edge.errors import BadTeacher
 from hpmkd_edge.tasks.task import Images, Inputs, Table
-from hpmkd_edge.teachers.normalization import Normalization
-from hpmkd_edge.teachers.request import Request
+from hpmkd_edge.teachers.normalization import UNIT, Normalization
+from hpmkd_edge.teachers.request import TeacherRequest
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Layout = Literal["NHWC", "NCHW", "flat"]
-UNIT: Final = Normalization(text="unit", mean=(0.0,), deviation=(1.0,))
-RAW: Final = Normalization(text="none", mean=(0.0,), deviation=(1 / 255,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +55,7 @@ class ImageInput:
         return np.ascontiguousarray(pixels_NHWC, dtype=self.dtype)
 
 
-def image_input(name: str, declared: Sequence[int | None], dtype: str, request: Request) -> ImageInput:
+def image_input(name: str, declared: Sequence[int | None], dtype: str, request: TeacherRequest) -> ImageInput:
     """Deduce how a model takes the task's images from the input that it declares.
 
     Where all axes are free, bytes are taken to be NHWC and floats NCHW.

@@ -15,7 +15,7 @@ from hpmkd_edge.errors import BadTeacher
 from hpmkd_edge.tasks.task import Rows, Task
 from hpmkd_edge.teachers.answers import AS_LOGARITHMS, are_probabilities, first_line, logarithms
 from hpmkd_edge.teachers.digest import digest_of, digest_of_file
-from hpmkd_edge.teachers.request import Request
+from hpmkd_edge.teachers.request import TeacherRequest
 
 ANSWERS: Final = ("logits", "probabilities")
 PLACES: Final = ("positions", "ids")
@@ -134,7 +134,7 @@ def _in_order(values: NDArray[Any], places: NDArray[Any] | None, name: str) -> N
     return values[np.argsort(places)]
 
 
-def open_logits_file(request: Request) -> LogitsTeacher:
+def open_logits_file(request: TeacherRequest) -> LogitsTeacher:
     """Read answers for every row of the source, in its order or with their positions.
 
     An array named probabilities is read as logarithms, and so is an unnamed one whose rows all lie

@@ -56,6 +56,10 @@ class Normalization:
         return normalized
 
 
+UNIT: Final = Normalization(text="unit", mean=NAMED["unit"][0], deviation=NAMED["unit"][1])
+RAW: Final = Normalization(text="none", mean=NAMED["none"][0], deviation=NAMED["none"][1])
+
+
 def _numbers(text: str) -> tuple[float, ...] | None:
     try:
         return tuple(float(part) for part in text.split(","))

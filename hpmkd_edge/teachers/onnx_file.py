@@ -25,7 +25,8 @@ from hpmkd_edge.teachers.answers import (
 )
 from hpmkd_edge.teachers.digest import digest_of, digest_of_file
 from hpmkd_edge.teachers.features import check_numbers, image_input, number_matrix
-from hpmkd_edge.teachers.request import Request
+from hpmkd_edge.teachers.request import TeacherRequest
+from hpmkd_edge.teachers.teacher import OnnxGraph
 
 # ONNX Runtime's names of element types, and numpy's.
 NUMBERS: Final = {
@@ -51,11 +52,12 @@ class OnnxTeacher:
         feed: from raw rows to the session's inputs by name.
         output: the name of the output that is read.
         batch: the rows that the file takes at once, or None where any number will do.
+        row: what the session takes for one training row.
     """
 
     name: str
     digest: str
-    parameters: int
+    parameters: int | None
     model_bytes: int
     preprocessing: str
     path: Path
@@ -63,6 +65,7 @@ class OnnxTeacher:
     feed: Feed
     output: str
     batch: int | None
+    row: dict[str, NDArray[Any]]
     gives_probabilities: bool = False
     kind: str = "onnx"
     answers_new_rows: bool = True
@@ -83,9 +86,9 @@ class OnnxTeacher:
         )
         return logarithms(answers) if self.gives_probabilities else answers
 
-    def graph(self) -> Path:
-        """Return the file."""
-        return self.path
+    def graph(self) -> OnnxGraph | None:
+        """Return the file with one row, or None if it takes another number of rows: the student is timed on one."""
+        return OnnxGraph(path=self.path, feeds=self.row) if self.batch in (None, 1) else None
 
 
 def _sizes(path: Path) -> tuple[int, tuple[Path, ...]]:
@@ -138,7 +141,7 @@ def _column_feed(name: str, inputs: list[Any], table: Table) -> Feed:
     return feed
 
 
-def _feed(name: str, inputs: list[Any], request: Request) -> tuple[Feed, str]:
+def _feed(name: str, inputs: list[Any], request: TeacherRequest) -> tuple[Feed, str]:
     """Return what makes the session's inputs from raw rows, and a phrase about it."""
     rows = request.task.train.inputs
     first = inputs[0]
@@ -186,7 +189,7 @@ def _output(name: str, outputs: list[Any], classes: int) -> str:
     return str(found[0].name)
 
 
-def open_onnx_file(request: Request) -> OnnxTeacher:
+def open_onnx_file(request: TeacherRequest) -> OnnxTeacher:
     """Open an ONNX file; its declared inputs and outputs tell how rows reach it.
 
     Images go to one input, uint8 (raw) or float (normalized, by default over 255), NHWC, NCHW or flat.
@@ -214,10 +217,12 @@ def open_onnx_file(request: Request) -> OnnxTeacher:
     feed, phrase = _feed(name, inputs, request)
     output = _output(name, session.get_outputs(), len(request.task.classes))
     files = (path, *beside)
+    probe = request.probe()
     teacher = OnnxTeacher(
         name=name,
         digest=digest_of(("onnx", phrase, output, *(digest_of_file(file) for file in files))),
-        parameters=count,
+        # Trees and linear models of scikit-learn keep their weights in attributes, which are not counted.
+        parameters=count or None,
         model_bytes=sum(file.stat().st_size for file in files),
         preprocessing=phrase,
         path=path,
@@ -225,7 +230,8 @@ def open_onnx_file(request: Request) -> OnnxTeacher:
         feed=feed,
         output=output,
         batch=_axes(inputs[0].shape)[0] if inputs[0].shape else None,
+        row=feed(probe.inputs.take(np.zeros(1, np.int64))),
     )
-    if "logit" not in output.lower() and are_probabilities(teacher.logits(request.probe())):
+    if "logit" not in output.lower() and are_probabilities(teacher.logits(probe)):
         return replace(teacher, gives_probabilities=True, preprocessing=f"{phrase}; {AS_LOGARITHMS}")
     return teacher

@@ -16,11 +16,11 @@ from hpmkd_edge.teachers.exported_program import open_exported_program
 from hpmkd_edge.teachers.logits_file import open_logits_file
 from hpmkd_edge.teachers.normalization import Normalization, parse_normalization
 from hpmkd_edge.teachers.onnx_file import open_onnx_file
-from hpmkd_edge.teachers.request import PROBE_ROWS, Request
+from hpmkd_edge.teachers.request import PROBE_ROWS, TeacherRequest
 from hpmkd_edge.teachers.teacher import Teacher
 from hpmkd_edge.teachers.torch_file import open_torch_file
 
-OPENERS: Final[dict[str, Callable[[Request], Teacher]]] = {
+OPENERS: Final[dict[str, Callable[[TeacherRequest], Teacher]]] = {
     ".pt2": open_exported_program,
     ".onnx": open_onnx_file,
     ".skops": open_estimator,
@@ -51,7 +51,7 @@ def open_teacher(
         BadTeacher: it cannot be read, or does not fit the task.
         BadConfiguration: a flag cannot be read, or does not belong to this kind of teacher.
     """
-    request = Request(
+    request = TeacherRequest(
         spec=spec,
         task=task,
         weights=weights,

@@ -16,7 +16,7 @@ PROBE_ROWS: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class TeacherRequest:
     """One `--teacher` with the flags that belong to it.
 
     Attributes:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,18 @@ class TorchGraph:
 
     module: torch.nn.Module
     example: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnnxGraph:
+    """A teacher as an ONNX file that can be timed.
+
+    Attributes:
+        feeds: one real row, as the file takes it, by input name.
+    """
+
+    path: Path
+    feeds: dict[str, NDArray[Any]]
 
 
 class Teacher(Protocol):
@@ -75,6 +87,6 @@ class Teacher(Protocol):
         """
         ...
 
-    def graph(self) -> TorchGraph | Path | None:
+    def graph(self) -> TorchGraph | OnnxGraph | None:
         """What can be timed beside the student: a torch graph, an ONNX file, or None."""
         ...

@@ -26,8 +26,9 @@ from hpmkd_edge.teachers.answers import (
     running,
 )
 from hpmkd_edge.teachers.digest import digest_of, digest_of_array, digest_of_file
-from hpmkd_edge.teachers.features import UNIT, ImageInput, check_numbers, number_matrix
-from hpmkd_edge.teachers.request import Request
+from hpmkd_edge.teachers.features import ImageInput, check_numbers, number_matrix
+from hpmkd_edge.teachers.normalization import UNIT
+from hpmkd_edge.teachers.request import TeacherRequest
 from hpmkd_edge.teachers.teacher import TorchGraph
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class TorchTeacher:
     Attributes:
         module: in eval mode, on *device*.
         prepare: from raw rows to the module's input, on the CPU.
-        example: one training row, prepared.
+        example: one training row, prepared: a CPU tensor without a gradient, which may be of half precision.
         gives_probabilities: the module ends in a softmax.
     """
 
@@ -71,7 +72,7 @@ class TorchTeacher:
             answer = self.module(given.to(self.device))
         if not isinstance(answer, torch.Tensor):
             raise BadTeacher(f"{self.name} answers with {type(answer).__name__}; a tensor of logits is needed.")
-        return answer.float().cpu().numpy()
+        return answer.detach().float().cpu().numpy()
 
     def logits(self, rows: Rows) -> NDArray[np.float32]:
         """Answer *rows*: float32 [N, K].
@@ -83,9 +84,13 @@ class TorchTeacher:
         return logarithms(answers) if self.gives_probabilities else answers
 
     def graph(self) -> TorchGraph:
-        """Return the module with one prepared row, on the CPU."""
-        # A copy, so that a teacher on a GPU stays there.
-        module = self.module if self.device == "cpu" else copy.deepcopy(self.module).cpu()
+        """Return the module with one prepared row, on the CPU; in float32 where the row is of half precision."""
+        # numpy has no bfloat16, and few boards compute in it.
+        widened = self.example.is_floating_point() and self.example.element_size() < 4
+        # A copy, so that a teacher on a GPU stays there, and one of half precision what it is.
+        module = copy.deepcopy(self.module).cpu() if widened or self.device != "cpu" else self.module
+        if widened:
+            return TorchGraph(module=module.float(), example=self.example.float())
         return TorchGraph(module=module, example=self.example)
 
 
@@ -118,13 +123,21 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
             found = found[key]
     if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
         raise BadTeacher(f"{path} holds {type(found).__name__}, not a state dict of tensors, which is needed.")
-    # DataParallel puts its own name before every key.
-    return {str(key).removeprefix("module."): value for key, value in found.items()}
+    return {str(key): value for key, value in found.items()}
+
+
+def _fitting(given: dict[str, torch.Tensor], own: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return *given* without the name that DataParallel puts before every key, where more keys fit so."""
+    if not all(key.startswith("module.") for key in given):
+        return given
+    bare = {key.removeprefix("module."): value for key, value in given.items()}
+    # A model may have a part called module: of two that fit as well, max takes the first.
+    return max((given, bare), key=lambda state: len(state.keys() & own.keys()))
 
 
 def _load_weights(module: torch.nn.Module, path: Path, name: str) -> None:
-    given = _read_state(path)
     own = module.state_dict()
+    given = _fitting(_read_state(path), own)
     # A counter of training steps that no answer depends on; files older than torch 0.4.1 lack it.
     missing = [key for key in own if key not in given and not key.endswith("num_batches_tracked")]
     unexpected = [key for key in given if key not in own]
@@ -162,7 +175,7 @@ def _weight_digests(module: torch.nn.Module) -> list[str]:
     return parts
 
 
-def _preparation(file: PythonFile, request: Request, name: str) -> tuple[Callable[[Inputs], torch.Tensor], str]:
+def _preparation(file: PythonFile, request: TeacherRequest, name: str) -> tuple[Callable[[Inputs], torch.Tensor], str]:
     """Return what makes the module's input from raw rows, and a phrase about it."""
     import torch
 
@@ -196,7 +209,7 @@ def _preparation(file: PythonFile, request: Request, name: str) -> tuple[Callabl
     return lambda inputs: torch.from_numpy(images.prepare(inputs)), images.phrase
 
 
-def open_torch_file(request: Request) -> TorchTeacher:
+def open_torch_file(request: TeacherRequest) -> TorchTeacher:
     """Build the module of `file.py:function`, load its weights, and put it into eval mode.
 
     The file may hold `to_input` (or `preprocess`), from uint8 [N, H, W, C] or a Table to the module's
@@ -214,12 +227,10 @@ def open_torch_file(request: Request) -> TorchTeacher:
     module.eval()
     prepare, phrase = _preparation(file, request, name)
     probe = request.probe()
-    example = prepare(probe.inputs.take(np.zeros(1, np.int64)))
+    example = prepare(probe.inputs.take(np.zeros(1, np.int64))).detach().cpu()
     teacher = TorchTeacher(
         name=name,
-        digest=digest_of(
-            ("torch", file.sha256, file.function, phrase, *_code_digests(module), *_weight_digests(module))
-        ),
+        digest="",
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         model_bytes=request.weights.stat().st_size
         if request.weights is not None
@@ -230,6 +241,12 @@ def open_torch_file(request: Request) -> TorchTeacher:
         example=example,
         device=request.device,
     )
-    if are_probabilities(teacher.logits(probe)):
-        return replace(teacher, gives_probabilities=True, preprocessing=f"{phrase}; {AS_LOGARITHMS}")
-    return teacher
+    soft = are_probabilities(teacher.logits(probe))
+    # Last: what the user's functions import only when they are called is loaded by now.
+    code = (file.digest(), file.function, phrase, *_code_digests(module))
+    return replace(
+        teacher,
+        digest=digest_of(("torch", *code, *_weight_digests(module))),
+        gives_probabilities=soft,
+        preprocessing=f"{phrase}; {AS_LOGARITHMS}" if soft else phrase,
+    )

@@ -52,6 +52,17 @@ def test_the_power_mode_is_the_one_that_nvpmodel_names(answer, mode):
     assert host._nvpmodel_mode(answer) == mode
 
 
+def test_a_power_mode_that_does_not_come_in_time_is_unknown(tmp_path, monkeypatch):
+    """A measurement is not lost for it."""
+    command = tmp_path / "nvpmodel"
+    command.write_text("#!/bin/sh\nexec sleep 60\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(host, "NVPMODEL_TIMEOUT_S", 0.1)
+
+    assert host.describe_host().power_mode == "unknown"
+
+
 def test_the_high_water_mark_remembers_what_was_freed():
     """64 MB, touched and given back, stay in the mark until it is reset."""
     if not footprint.reset_high_water():

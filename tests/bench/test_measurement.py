@@ -6,18 +6,22 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper, save
+from sample_records import make_target
 
-from hpmkd_edge.bench import process
+from hpmkd_edge.bench import measurement, process
 from hpmkd_edge.bench.__main__ import main
 from hpmkd_edge.bench.measurement import compare, measure
 from hpmkd_edge.bench.profile import read_profile
 from hpmkd_edge.bench.runtimes.feeds import feeds_of_file
 from hpmkd_edge.errors import BadConfiguration, MeasurementFailed
+from hpmkd_edge.targets import Budgets, PlacementLimit
+from hpmkd_edge.verdict import Outcome, judge_cost
 
 
 def test_a_model_is_measured_beside_the_reference(images_file, brief):
@@ -78,14 +82,42 @@ def test_compared_models_keep_their_order_and_their_own_memory(tmp_path, images_
         feeds=[feeds, feeds],
         runtime="onnxruntime",
         sampling=brief(),
-        precisions=["fp32", "int8"],
     )
 
     assert (first.model, second.model) == ("large.onnx", "images.onnx")
-    assert (first.precision, second.precision) == ("fp32", "int8")
+    assert (first.precision, second.precision) == ("fp32", "fp32")
     assert first.reference_ns == second.reference_ns
     assert first.relative > second.relative
     assert first.peak_memory_mb > second.peak_memory_mb + 10
+
+
+def test_a_provider_that_is_alone_executes_the_whole_graph(images_file, brief):
+    """So a budget of placement can be met, and no flag is raised against the latencies."""
+    taken = measure(images_file, runtime="onnxruntime", feeds=feeds_of_file(images_file), sampling=brief())
+    budgets = Budgets(placement=PlacementLimit(min_macs_share=1.0))
+    (judgement,) = judge_cost(make_target(budgets=budgets), profile=taken, model_bytes=None).judgements
+
+    assert taken.placement_share == 1.0
+    assert judgement.outcome is Outcome.MET
+    assert not any("ran off" in flag for flag in taken.flags)
+
+
+@pytest.mark.parametrize(
+    ("providers", "share"),
+    [(("tensorrt_rtx",), 1.0), (("CUDAExecutionProvider", "CPUExecutionProvider"), None)],
+)
+def test_a_share_is_recorded_only_where_one_provider_is_alone(monkeypatch, images_file, brief, providers, share):
+    """An engine is one; how several providers share a graph was not taken."""
+    real = measurement.visit
+
+    def visit(*arguments):
+        seen = real(*arguments)
+        return replace(seen, seen=tuple(replace(one, providers=providers) for one in seen.seen))
+
+    monkeypatch.setattr(measurement, "visit", visit)
+    taken = measure(images_file, runtime="onnxruntime", feeds=feeds_of_file(images_file), sampling=brief())
+
+    assert (taken.providers, taken.placement_share) == (providers, share)
 
 
 def test_memory_does_not_depend_on_how_long_is_timed(images_file, brief):

@@ -92,6 +92,22 @@ def test_a_profile_reads_back_as_it_was_written(profile, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["p.json"]
 
 
+def test_a_file_name_that_is_no_text_is_kept(profile, tmp_path):
+    """Linux allows any bytes in a name; Python carries them as lone surrogates."""
+    written = profile(model=b"m\xff.onnx".decode("utf-8", "surrogateescape"))
+    write_profile(written, tmp_path / "p.json")
+
+    assert read_profile(tmp_path / "p.json") == written
+
+
+def test_a_number_that_is_not_finite_cannot_be_written(profile, tmp_path):
+    """As for every other file; nothing is left behind."""
+    with pytest.raises(BadOutput, match="a number is not finite"):
+        write_profile(profile(load_ms=float("nan")), tmp_path / "p.json")
+
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_is_not_there_cannot_be_written(profile, tmp_path):
     """A sentence, not a traceback."""
     with pytest.raises(BadOutput, match="cannot be written: No such file or directory"):

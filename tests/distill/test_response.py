@@ -71,9 +71,22 @@ def test_kl_is_a_batch_mean_of_the_sum_over_classes():
     torch.testing.assert_close(soft_kl(student, teacher, t).double(), by_hand, rtol=1e-5, atol=1e-6)
 
 
-def test_dist_is_zero_for_any_rescaled_relation_and_positive_else():
-    """It compares relations, not values; its two terms are at most 2 each."""
+def test_dist_lies_between_agreement_and_opposition():
+    """Each of its two terms is 0 where all correlations are 1, and 2 where all are −1."""
+    torch.testing.assert_close(dist(logits(), logits(), 1.0).double(), torch.tensor(0.0).double(), rtol=0, atol=1e-5)
     assert 0 < dist(logits(seed=1), logits(), 1.0) < 4
+    two = logits(classes=2)
+    torch.testing.assert_close(dist(-two, two, 1.0).double(), torch.tensor(4.0).double(), rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_student_that_answers_nothing_yet_gets_a_gradient_of_reasonable_size(name):
+    """A head that starts at zero gives equal logits: no NaN, and nothing that clipping would have to hide."""
+    student = torch.zeros(6, 5, requires_grad=True)
+    METHODS[name].loss(student, logits().float(), labels(), 4.0).backward()
+
+    assert torch.isfinite(student.grad).all()
+    assert student.grad.abs().max() < 1e4
 
 
 @pytest.mark.parametrize("name", ["dist", "dkd", "lskd"])

@@ -13,7 +13,8 @@ from hpmkd_edge.bench.scoring import answer
 from hpmkd_edge.errors import ConversionFailed, ParityBroken
 from hpmkd_edge.export.conversion import convert, export_teacher, save_graph, student_graph
 from hpmkd_edge.export.parity import check_parity, compare_answers
-from hpmkd_edge.export.torch_graph import IR_VERSION, OPSET
+from hpmkd_edge.export.torch_graph import cause_of
+from hpmkd_edge.export.versions import IR_VERSION, OPSET
 from hpmkd_edge.students.choose import FAMILIES
 from hpmkd_edge.students.inlet import fit_inlet, shape_of
 from hpmkd_edge.tasks.source import open_task
@@ -109,10 +110,41 @@ class Branching(nn.Module):
         return torch.zeros(len(x), 10) if float(x.sum()) > 0 else torch.ones(len(x), 10)
 
 
-def test_what_torch_cannot_export_is_said_in_one_sentence(digits):
-    """With what is needed."""
-    with pytest.raises(ConversionFailed, match="data-dependent"):
-        student_graph(Branching(), fit_inlet(digits))
+class Faulty(nn.Module):
+    """A module that raises an error of its own."""
+
+    def __init__(self, *message):
+        super().__init__()
+        self.message = message
+
+    def forward(self, x):
+        raise ValueError(*self.message)
+
+
+@pytest.mark.parametrize(
+    ("module", "cause"),
+    [
+        (Branching(), "Could not guard on data-dependent expression"),
+        (Faulty("\n\x1b[96mx has 64 columns\x1b[0m; 3 are needed.\nmore"), "x has 64 columns; 3 are needed;"),
+        (Faulty(), "ValueError;"),
+        (Faulty(" \n"), "ValueError;"),
+    ],
+)
+def test_what_torch_cannot_export_is_said_in_one_sentence(digits, module, cause):
+    """With the cause, not the step in which the exporter met it, without colors, and with what is needed."""
+    with pytest.raises(ConversionFailed, match=f"to ONNX: {cause}.*control flow is needed") as raised:
+        student_graph(module, fit_inlet(digits))
+
+    assert not {"\n", "\x1b"} & set(str(raised.value))
+    assert "step 1/3" not in str(raised.value)
+
+
+def test_the_cause_of_errors_in_a_circle_is_one_of_them():
+    """The search ends."""
+    first, second = ValueError("first"), ValueError("second")
+    first.__cause__, second.__cause__ = second, first
+
+    assert cause_of(first) == "second"
 
 
 def test_an_exporter_that_lies_is_caught(digits, tmp_path):

@@ -106,6 +106,103 @@ def test_a_user_s_function_is_a_family(digits, tmp_path):
         open_family(f"{tmp_path}/other.py:net", digits)
 
 
+STUDENTS = """
+import torch
+from torch import nn
+
+SHAPE = ("features", "classes")
+
+def linear(width, classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.Dropout(0.5), nn.Linear(width, classes))
+
+class Two(nn.Module):
+    def __init__(self, width, classes, always):
+        super().__init__()
+        self.net, self.always = linear(width, classes), always
+    def forward(self, rows):
+        answer = self.net(rows)
+        return (answer, answer) if self.training or self.always else answer
+
+def always(width, classes):
+    return Two(width, classes, True)
+
+def in_training(width, classes):
+    return Two(width, classes, False)
+
+class Short(nn.Module):
+    def __init__(self, width, classes):
+        super().__init__()
+        self.net = linear(width, classes)
+    def forward(self, rows):
+        return self.net(rows)[: 1 if self.training else None]
+
+class Failing(nn.Module):
+    def __init__(self, width, classes):
+        super().__init__()
+        self.net = linear(width, classes)
+    def forward(self, rows):
+        assert not self.training, "not ready"
+        return self.net(rows)
+
+def lazy(width, classes):
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(width), nn.Linear(width, classes))
+
+def reading(width, classes):
+    net = linear(width, classes)
+    assert net[1].weight.abs().max().item() > 0
+    return net
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("always", "gives tuple in eval mode; one tensor of logits is needed"),
+        ("in_training", "gives tuple in train mode; one tensor of logits is needed"),
+        ("Short", r"gives \(1, 10\) in train mode; \(2, 10\) is needed"),
+        ("Failing", r"does not take features of shape \(2, 1, 8, 8\) in train mode: AssertionError: not ready"),
+        ("lazy", "parameters without a shape, as lazy modules have; fixed shapes are needed"),
+    ],
+)
+def test_a_module_that_could_not_be_trained_is_refused(digits, tmp_path, name, message):
+    """One sentence each, before any training; some modules answer otherwise while they are trained."""
+    file = tmp_path / "mine.py"
+    file.write_text(STUDENTS)
+
+    with pytest.raises(BadStudent, match=message):
+        open_family(f"{file}:{name}", digits).ladder(Shape(features=(1, 8, 8), classes=10))
+
+
+def test_a_module_that_reads_its_weights_is_counted_all_the_same(digits, tmp_path):
+    """The meta device has no values to read; torch's own state stays untouched."""
+    file = tmp_path / "mine.py"
+    file.write_text(STUDENTS)
+    shape = Shape(features=(1, 8, 8), classes=10)
+    before = torch.random.get_rng_state()
+    reading = open_family(f"{file}:reading", digits).ladder(shape)
+    plain = open_family(f"{file}:linear", digits).ladder(shape)
+
+    assert [size.parameters for size in reading] == [size.parameters for size in plain]
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_the_digest_of_a_user_s_family_follows_helpers_beside_the_file(digits, tmp_path):
+    """An edited helper builds another module of the same size."""
+    shape = Shape(features=(1, 8, 8), classes=10)
+    file = tmp_path / "mine.py"
+    file.write_text("from blocks import net\n")
+    digests = []
+    for layers in ("nn.Flatten(), nn.Linear(64, 10)", "nn.Flatten(), nn.Linear(64, 10), nn.Tanh()"):
+        (tmp_path / "blocks.py").write_text(
+            f"from torch import nn\ndef net(width):\n    return nn.Sequential({layers})\n"
+        )
+        family = open_family(f"{file}:net", digits)
+        digests += [family.digest, open_family(f"{file}:net", digits).digest]
+
+    assert digests[0] == digests[1] != digests[2] == digests[3]
+    assert len(family.build(family.ladder(shape)[0], shape, 0)) == 3
+
+
 def test_the_inlet_gives_each_channel_mean_zero_and_deviation_one(digits):
     """Fitted on training rows; the histogram's moments are those of the floats."""
     inlet = fit_inlet(digits)

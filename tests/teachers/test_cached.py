@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from hpmkd_edge.errors import BadOutput
+from hpmkd_edge.errors import BadOutput, BadTeacher
 from hpmkd_edge.tasks.task import Column, Images, Table
 from hpmkd_edge.teachers.cached import cached_logits, digest_of_rows
 
@@ -78,6 +78,21 @@ def test_a_damaged_entry_is_computed_again(tmp_path, images, caplog, damage):
     assert len(teacher.asked) == 2
     cached_logits(teacher, images.train, tmp_path)
     assert len(teacher.asked) == 2
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_answers_that_are_not_finite_are_refused_and_not_kept(tmp_path, images, value):
+    """By the row's place in the data, here the fifth of those after 20 training rows."""
+
+    class Overflowing(CountingTeacher):
+        def logits(self, rows):
+            answers = super().logits(rows)
+            answers[4:, 1] = value
+            return answers
+
+    with pytest.raises(BadTeacher, match=f"counting answers row 24 of the data with {value}; finite logits"):
+        cached_logits(Overflowing(), images.validation, tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
 
 
 def test_nothing_else_is_left_in_the_folder(tmp_path, images):

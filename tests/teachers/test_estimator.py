@@ -10,9 +10,10 @@ from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
-from sklearn.svm import LinearSVC
+from sklearn.svm import SVC, LinearSVC
 
 from hpmkd_edge.errors import BadData, BadTeacher
 from hpmkd_edge.tasks.task import Column, Table
@@ -253,3 +254,20 @@ def test_boosting_stands_a_class_of_one_row(mixed):
 
     assert isinstance(teacher.estimator.steps[-1][1], HistGradientBoostingClassifier)
     assert teacher.logits(mixed.test).shape == (50, 2)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "count"),
+    [
+        (LogisticRegression(), 3),
+        (SVC(kernel="rbf"), None),
+        (MLPClassifier((4,), max_iter=1), 2 * 4 + 4 + 4 + 1),
+        (HistGradientBoostingClassifier(max_iter=1), None),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_only_what_has_weights_has_a_count(tmp_path, numbers, estimator, count):
+    """A kernel machine has an intercept, and keeps the rest in rows."""
+    estimator.fit(number_matrix(numbers.train.inputs), named_labels(numbers.train, numbers))
+
+    assert opened(dumped(tmp_path, estimator), numbers, trust=True).parameters == count

@@ -7,6 +7,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from hpmkd_edge.errors import BadConfiguration, BadTeacher
 from hpmkd_edge.teachers.open import open_teacher
+from hpmkd_edge.teachers.teacher import OnnxGraph
 
 WEIGHTS = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
 FLOAT, UINT8, STRING, INT64 = TensorProto.FLOAT, TensorProto.UINT8, TensorProto.STRING, TensorProto.INT64
@@ -63,7 +64,35 @@ def test_the_declared_input_decides_layout_and_scale(tmp_path, images, shape, ki
     np.testing.assert_allclose(teacher.logits(images.test), pixels @ WEIGHTS, rtol=1e-4, atol=1e-3)
     assert teacher.preprocessing == phrase
     assert teacher.parameters == 180
-    assert teacher.graph() == tmp_path / "m.onnx"
+
+
+@pytest.mark.parametrize("shape", [["n", "c", "h", "w"], ["n", 3, 4, 5], [1, 3, 4, 5]])
+def test_the_graph_is_fed_one_real_row(tmp_path, images, shape):
+    """Prepared as for the answers, so that open axes have the sizes of the task."""
+    teacher = opened(linear(tmp_path, shape), images)
+    graph = teacher.graph()
+    pixels = images.train.inputs.pixels[:1].transpose(0, 3, 1, 2)
+
+    assert isinstance(graph, OnnxGraph)
+    assert graph.path == tmp_path / "m.onnx"
+    np.testing.assert_allclose(graph.feeds["x"], pixels / 255, rtol=1e-6)
+    np.testing.assert_allclose(
+        teacher.session.run(None, graph.feeds)[0], teacher.logits(images.train)[:1], rtol=1e-5, atol=1e-5
+    )
+
+
+def test_a_file_of_a_fixed_number_of_rows_is_not_timed(tmp_path, images):
+    """Seven rows of the teacher beside one of the student would compare nothing."""
+    assert opened(linear(tmp_path, [7, 3, 4, 5]), images).graph() is None
+
+
+def test_weights_in_attributes_are_no_count_of_zero(tmp_path, numbers):
+    """scikit-learn's exports have no initializers; a student cannot be smaller than nothing."""
+    attributes = {"coefficients": [1.0, 0.0, -1.0, 0.0], "intercepts": [0.0, 0.0], "classlabels_ints": [0, 1]}
+    nodes = [("LinearClassifier", ["x"], ["label", "scores"], {**attributes, "domain": "ai.onnx.ml"})]
+    outputs = [("label", INT64, [None]), ("scores", FLOAT, [None, 2])]
+
+    assert opened(saved(tmp_path, nodes, [("x", FLOAT, [None, 2])], outputs), numbers).parameters is None
 
 
 @pytest.mark.parametrize(("output", "logged"), [("out", True), ("probabilities", True), ("logits", False)])
@@ -91,6 +120,8 @@ def test_columns_go_to_the_inputs_of_their_names(tmp_path, mixed):
 
     np.testing.assert_array_equal(teacher.logits(full(mixed).test), np.stack([size, color == "red"], axis=1))
     assert teacher.preprocessing == "raw columns by name"
+    assert {name: value.shape for name, value in teacher.graph().feeds.items()} == {"color": (1, 1), "size": (1, 1)}
+    assert teacher.graph().feeds["color"] == full(mixed).train.inputs.columns[1].values[:1]
 
 
 def full(task):

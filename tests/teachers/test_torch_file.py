@@ -1,5 +1,6 @@
 """Teachers from the user's own torch file."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -215,3 +216,95 @@ def test_text_columns_ask_for_a_preparation(model, mixed):
     """A matrix cannot hold text."""
     with pytest.raises(BadTeacher, match=r"the column 'color' holds text; a function to_input\(table\)"):
         opened(f"{model}:table", mixed)
+
+
+@pytest.mark.parametrize(
+    ("result", "dtype"),
+    [
+        ("rows.bfloat16()", "float32"),
+        ("rows.half()", "float32"),
+        ("rows.requires_grad_()", "float32"),
+        ("rows.double()", "float64"),
+        ("rows.int()", "int32"),
+        ("rows > 50", "bool"),
+    ],
+)
+def test_the_example_is_what_numpy_takes(tmp_path, images, result, dtype):
+    """Whatever to_input returns; the module of the graph answers it as the teacher answers the row."""
+    path = tmp_path / "m.py"
+    path.write_text(
+        "import torch\n"
+        "def to_input(pixels):\n"
+        f"    rows = torch.from_numpy(pixels).float().flatten(1)\n    return {result}\n"
+        "class Net(torch.nn.Linear):\n"
+        "    def forward(self, rows):\n"
+        "        return super().forward(rows if rows.is_floating_point() else rows.to(self.weight.dtype))\n"
+        "def net():\n"
+        "    torch.manual_seed(0)\n"
+        "    kept = to_input(torch.zeros(1, 60, dtype=torch.uint8).numpy())\n"
+        "    return Net(60, 3).to(kept.dtype if kept.is_floating_point() else torch.float32)\n"
+    )
+    teacher = opened(f"{path}:net", images)
+    graph = teacher.graph()
+
+    assert graph.example.numpy().dtype == dtype
+    assert len(graph.example) == 1
+    answer = graph.module(graph.example).detach().float().numpy()
+    np.testing.assert_allclose(answer, teacher.logits(images.train)[:1], rtol=2e-2, atol=1)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_the_example_of_a_cuda_tensor_lies_on_the_cpu(model, images):
+    """Where to_input moves rows to the GPU itself."""
+    with model.open("a") as file:
+        file.write("\ndef to_input(pixels):\n    return torch.from_numpy(pixels).cuda().float().flatten(1)\n")
+
+    assert opened(f"{model}:flat", images, device="cuda").graph().example.numpy().shape == (1, 60)
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_a_model_with_a_part_called_module_loads_its_own_weights(tmp_path, images, prefix):
+    """Only the name that DataParallel adds is taken off."""
+    path = tmp_path / "m.py"
+    path.write_text(
+        "from torch import nn\n"
+        "class Wrapper(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.module = nn.Linear(60, 3)\n"
+        "    def forward(self, images):\n"
+        "        return self.module(images.flatten(1))\n"
+    )
+    state = {f"{prefix}module.weight": torch.zeros(3, 60), f"{prefix}module.bias": torch.full((3,), 7.0)}
+    teacher = opened(f"{path}:Wrapper", images, weights=saved(tmp_path / "w.pt", state))
+
+    np.testing.assert_array_equal(teacher.logits(images.test), 7.0)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_the_digest_follows_helpers_beside_the_file(tmp_path, images, lazy):
+    """Functions that the module calls, and the preparation; also where they are imported in the call."""
+    module, to_input = tmp_path / "m.py", "from prep import to_input\n"
+    if lazy:
+        to_input = (
+            f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n"
+            "def to_input(pixels):\n    import prep\n    return prep.to_input(pixels)\n"
+        )
+    module.write_text(
+        f"from torch import nn\n{to_input}def net():\n    return nn.Linear(60, 3).requires_grad_(False)\n"
+    )
+    found = []
+    try:
+        for scale in ("", " / 255", " / 255 - 1"):
+            (tmp_path / "prep.py").write_text(
+                f"import torch\ndef to_input(pixels):\n    return torch.from_numpy(pixels).float().flatten(1){scale}\n"
+            )
+            torch.manual_seed(0)
+            teacher = opened(f"{module}:net", images)
+            found.append((teacher.digest, float(teacher.example.max())))
+    finally:
+        while str(tmp_path) in sys.path:
+            sys.path.remove(str(tmp_path))
+
+    assert len({digest for digest, _ in found}) == 3
+    assert len({highest for _, highest in found}) == 3

@@ -15,6 +15,7 @@ from torch.nn import functional
 # Weights of DKD's two terms: Zhao et al. use α = 1 and, from 2 to 8, a β by teacher; the middle of it.
 DKD_ALPHA: Final = 1.0
 DKD_BETA: Final = 4.0
+TINY: Final = 1e-8
 
 
 def soft_kl(student_NK: Tensor, teacher_NK: Tensor, temperature: float) -> Tensor:
@@ -45,7 +46,10 @@ def dist(student_NK: Tensor, teacher_NK: Tensor, temperature: float) -> Tensor:
 
 def mean_correlation(a_NK: Tensor, b_NK: Tensor, dim: int) -> Tensor:
     """Mean Pearson correlation of two matrices along *dim*."""
-    return functional.cosine_similarity(_centered(a_NK, dim), _centered(b_NK, dim), dim=dim, eps=1e-8).mean()
+    a, b = _centered(a_NK, dim), _centered(b_NK, dim)
+    # Under the root: a row of equal numbers correlates with nothing, and must not send a huge gradient.
+    norms = ((a.square().sum(dim) + TINY) * (b.square().sum(dim) + TINY)).sqrt()
+    return ((a * b).sum(dim) / norms).mean()
 
 
 def dkd(student_NK: Tensor, teacher_NK: Tensor, labels_N: Tensor, temperature: float) -> Tensor:
@@ -74,7 +78,8 @@ def standardized_kl(student_NK: Tensor, teacher_NK: Tensor, temperature: float) 
 
     def standard(logits_NK: Tensor) -> Tensor:
         centered = _centered(logits_NK.float(), 1)
-        return centered / (centered.square().mean(1, keepdim=True).sqrt() + 1e-7)
+        # Under the root: at equal logits the root itself has an infinite slope.
+        return centered / (centered.square().mean(1, keepdim=True) + TINY).sqrt()
 
     return soft_kl(standard(student_NK), standard(teacher_NK), temperature)
 

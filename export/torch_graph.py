@@ -60,15 +60,18 @@ class FromFeatures(nn.Module):
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the exporter's progress text and its notes on its own internals off the terminal."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        logging.disable(before)
 
 
 def torch_graph(module: nn.Module, example: Tensor, *, name_in: str, name_out: str) -> onnx.ModelProto:
@@ -97,11 +100,17 @@ def torch_graph(module: nn.Module, example: Tensor, *, name_in: str, name_out: s
             )
     except Exception as error:  # the exporter raises many kinds, the user's module any
         raise ConversionFailed(
-            f"torch cannot export the model to ONNX: {cause_of(error)}; a module without data-dependent"
-            " control flow is needed."
+            f"torch cannot export the model to ONNX: {cause_of(error)}; a module that torch.export"
+            " can trace, without data-dependent control flow, of operators that ONNX has, is needed."
         ) from error
     assert program is not None
-    return cleaned(program.model_proto)
+    graph = cleaned(program.model_proto)
+    if not graph.graph.input or not graph.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
+        raise ConversionFailed(
+            "the model fixes the number of rows, as len(x) or reshape(2, …) in its code would; one that takes any"
+            " number of rows is needed."
+        )
+    return graph
 
 
 def cause_of(error: BaseException) -> str:

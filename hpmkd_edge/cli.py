@@ -161,9 +161,9 @@ def compress(
     from hpmkd_edge.report.terminal import show
     from hpmkd_edge.run_folder import PARTIAL, default_output
 
-    folder = resume.with_name(resume.name.removesuffix(PARTIAL)) if resume else output or default_output(request)
+    folder = output or default_output(request) if resume is None else Path(str(resume).removesuffix(PARTIAL))
     try:
-        reports = take_up(resume) if resume else run(request, output=folder)
+        reports = run(request, output=folder) if resume is None else take_up(resume)
     except KeyboardInterrupt:
         print(f"hpmkd-edge: stopped at once; what was saved can be taken up: --resume {folder}", file=sys.stderr)
         raise typer.Exit(130) from None

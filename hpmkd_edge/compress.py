@@ -115,6 +115,11 @@ def _leaving_only_what_is_of_use(folder: RunFolder) -> Iterator[None]:
     except Interrupted as error:
         path = shlex.quote(str(shown(folder.final)))
         raise Interrupted(f"{error} Take it up with: hpmkd-edge compress --resume {path}") from error
+    except SystemExit as stop:
+        folder.discard_if_untrained()
+        raise BadConfiguration(
+            f"the code of a teacher or student called sys.exit({stop.code!r}); it must return or raise."
+        ) from stop
     except EdgeError as error:
         if error.exit_code == BadData.exit_code:
             folder.discard_if_untrained()

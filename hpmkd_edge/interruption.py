@@ -20,7 +20,7 @@ class Interruption:
 
 @contextmanager
 def listening() -> Iterator[Interruption]:
-    """Turn the first SIGINT into a request, and let the second one through as KeyboardInterrupt.
+    """Turn the first SIGINT into a request, and the second one, or a SIGTERM, into KeyboardInterrupt.
 
     Works in the main thread only, as signals do; elsewhere nothing is ever asked.
     """
@@ -35,8 +35,15 @@ def listening() -> Iterator[Interruption]:
     if threading.current_thread() is not threading.main_thread():
         yield interruption
         return
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        # As an exception, so that a measuring child process is ended too and does not live on alone.
+        raise KeyboardInterrupt
+
     before = signal.signal(signal.SIGINT, ask)
+    terminated = signal.signal(signal.SIGTERM, end)
     try:
         yield interruption
     finally:
         signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGTERM, terminated)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from hpmkd_edge.distill.first_teacher import train_teacher
 from hpmkd_edge.distill.lesson import Lesson, direct_lesson, taught, training_views
 from hpmkd_edge.distill.links import Workshop
 from hpmkd_edge.distill.methods.table import find_method
-from hpmkd_edge.errors import BadConfiguration, RuntimeUnavailable
+from hpmkd_edge.errors import BadConfiguration, BadOutput, RuntimeUnavailable
 from hpmkd_edge.plan.configure import configure
 from hpmkd_edge.plan.settings import Settings
 from hpmkd_edge.plan.traits import traits_of
@@ -185,6 +186,7 @@ def prepare(request: Request, targets: Sequence[Target], folder: RunFolder, stop
     shape = shape_of(inlet, task)
     ladder = family.ladder(shape)
     settings, notes = _settings(request, task, teachers)
+    _check_cache()
     open_folder(folder, request)
 
     views = training_views(task.train, count=settings.views, flip=settings.flip, seed=request.seed)
@@ -211,6 +213,19 @@ def prepare(request: Request, targets: Sequence[Target], folder: RunFolder, stop
         allowance=allowance,
         notes=(*notes, *filter(None, [allowance.note])),
     )
+
+
+def _check_cache() -> None:
+    """Stop before a teacher is trained whose answers could not be kept."""
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise BadOutput(
+            f"the cache {folder} cannot be written: {error.strerror}; set HPMKD_EDGE_CACHE to a folder that can."
+        ) from error
 
 
 def _check_columns(task: Task, targets: Sequence[Target]) -> None:

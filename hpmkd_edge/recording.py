@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 import time
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from hpmkd_edge.distill.candidates import Race
 from hpmkd_edge.export.artifact import Artifact
 from hpmkd_edge.plan.chain import Chain, Step
 from hpmkd_edge.preparation import Preparation
+from hpmkd_edge.python_file import is_python_spec
 from hpmkd_edge.record import (
     Cost,
     DataRecord,
@@ -237,12 +239,16 @@ def record_run(
         command=request.command,
         seed=request.seed,
         created_at=facts.started_at,
-        inputs=(
-            (task.source, task.digest),
-            *((tutor.teacher.name, tutor.teacher.digest) for tutor in preparation.tutors),
-        ),
+        inputs=(*_files(request), (f"rows of {task.name}", task.digest)),
     )
     return report
+
+
+def _files(request: Request) -> list[tuple[str, str]]:
+    """Return name and sha256 of each file that the user gave."""
+    specs = [request.data, *request.teachers, *request.weights, request.student or "", request.targets_file or ""]
+    paths = [Path(spec.rpartition(":")[0] if is_python_spec(spec) else spec).expanduser() for spec in specs]
+    return [(str(path), hashlib.sha256(path.read_bytes()).hexdigest()) for path in paths if path.is_file()]
 
 
 def _cost(parameters: int | None, file_bytes: int | None, profile: Profile | None) -> Cost:
@@ -259,6 +265,12 @@ def _cautions(preparation: Preparation, shipped: Round, student: float, teacher:
     """Say what a reader may take for success and is not."""
     cautions = []
     direct = shipped.race.finishes[0].trained.accuracy
+    most_bytes, file_bytes = preparation.allowance.most_bytes, shipped.artifact.file_bytes
+    if most_bytes is not None and file_bytes > most_bytes:
+        cautions.append(
+            f"The student's file, {file_bytes:,} bytes, is larger than --compression allows ({most_bytes:,.0f} bytes):"
+            " no size of the family is small enough."
+        )
     if preparation.best.accuracy <= direct:
         cautions.append(
             f"The teacher ({preparation.best.accuracy:.2%} on validation rows) is no better than the student trained on"

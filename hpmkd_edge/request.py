@@ -89,6 +89,10 @@ class Request:
             raise BadConfiguration("no target is given; name one with --target, e.g. --target jetson.")
         if len(set(self.targets)) < len(self.targets):
             raise BadConfiguration("a target is given twice; name each once.")
+        if not self.data:
+            raise BadConfiguration("--data is empty; a file, a folder or the name of an embedded set is needed.")
+        if self.normalize is not None and not self.teachers:
+            raise BadConfiguration("--normalize is for a teacher's input, and no --teacher is given; leave it out.")
         files = [spec for spec in self.teachers if is_python_spec(spec)]
         if len(self.weights) > len(files):
             raise BadConfiguration(

@@ -71,6 +71,8 @@ def plan_folder(output: Path) -> RunFolder:
         BadOutput: something is there already, or the folder above cannot be written.
     """
     final = output.absolute()
+    if not final.name:
+        raise BadOutput(f"{final} is no folder that a run can be put in; give another --output.")
     partial = final.with_name(final.name + PARTIAL)
     if final.exists() and not (final.is_dir() and not any(final.iterdir())):
         raise BadOutput(f"{final} exists already; give another --output, or remove it.")
@@ -105,6 +107,8 @@ def find_interrupted(path: Path) -> tuple[RunFolder, Request]:
         BadConfiguration: there is none, or it was started in another folder.
     """
     path = path.absolute()
+    if not path.name.removesuffix(PARTIAL):
+        raise BadConfiguration(f"there is no interrupted run at {path}; its folder ends in {PARTIAL}.")
     final = path.with_name(path.name.removesuffix(PARTIAL))
     folder = RunFolder(final=final, partial=final.with_name(final.name + PARTIAL))
     request = read_request(folder.request)

@@ -14,6 +14,8 @@ from hpmkd_edge.errors import nearest, unknown
 from hpmkd_edge.yaml_lines import Place, Source, read_yaml
 
 HOST: Final = "host"  # the device that stands for whatever machine runs the tool
+# Not "." or "..", nor a path.
+NAME: Final = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
 
 Percentile = Literal["p50", "p90", "p95", "p99"]
 RuntimeName = Literal["onnxruntime", "tensorrt"]
@@ -275,6 +277,8 @@ def _device(source: Source, name: str, entry: _DeviceEntry) -> Device:
 
 def _target(source: Source, name: str, entry: _TargetEntry, devices: Mapping[str, Device]) -> Target:
     place: Place = ("targets", name)
+    if not re.fullmatch(NAME, name):
+        source.refuse(place, "a target's name becomes a folder's: letters, digits, '.', '_' and '-' are needed.")
     if entry.device not in devices:
         known = nearest(entry.device, devices)
         source.refuse((*place, "device"), f"there is no device {entry.device!r}. {known}")

@@ -29,9 +29,9 @@ from hpmkd_edge.preparation import Preparation
 from hpmkd_edge.record import ProbeRecord
 from hpmkd_edge.recording import Round, SideBySide
 from hpmkd_edge.students.family import Size
-from hpmkd_edge.targets import Limit, Target
+from hpmkd_edge.targets import Target
 from hpmkd_edge.teachers.teacher import OnnxGraph, TorchGraph
-from hpmkd_edge.verdict import Verdict, judge, judge_cost
+from hpmkd_edge.verdict import Judgement, Outcome, Provenance, Verdict, judge, judge_cost
 
 PARITY_ROWS: Final = 512
 
@@ -69,15 +69,26 @@ class Workbench:
         """One real row, as the shipped file takes it."""
         return self.preparation.task.validation.inputs.take(np.zeros(1, np.int64)).feeds()
 
-    @property
-    def sizing_target(self) -> Target:
-        """The target, with the largest file that the least compression allows, where that is the smaller one."""
-        most_bytes = self.preparation.allowance.most_bytes
-        if most_bytes is None:
-            return self.target
-        own = self.target.budgets.model_size_mb
-        limits = [most_bytes / 1e6] + ([own.fail] if own is not None and own.fail is not None else [])
-        return replace(self.target, budgets=replace(self.target.budgets, model_size_mb=Limit(fail=min(limits))))
+    def cost_of(self, profile: Profile, file_bytes: int) -> Verdict:
+        """Judge what a size costs; beside the budgets, the file against the least compression where bytes decide it."""
+        verdict = judge_cost(self.target, profile=profile, model_bytes=file_bytes)
+        most = self.preparation.allowance.most_bytes
+        if most is None:
+            return verdict
+        found, limit = file_bytes / 1e6, most / 1e6
+        over = found > limit
+        judgement = Judgement(
+            budget="--compression",
+            outcome=Outcome.BROKEN if over else Outcome.MET,
+            provenance=Provenance.MEASURED,
+            value=found,
+            limit=limit,
+            warn=None,
+            unit="MB",
+            here=None,
+            reason=f"{found:.4g} MB is {'above' if over else 'at most'} {limit:.4g}, the teacher's file over it",
+        )
+        return replace(verdict, judgements=(*verdict.judgements, judgement))
 
     def facts(self) -> dict[str, str]:
         """Return the metadata that makes the file alone enough on the board."""
@@ -123,7 +134,7 @@ class Workbench:
         module = workshop.family.build(size, workshop.shape, workshop.seed)
         save_graph(student_graph(module, self.preparation.inlet), path, self.facts())
         profile, file_bytes = self.measured(path), path.stat().st_size
-        verdict = judge_cost(self.sizing_target, profile=profile, model_bytes=file_bytes)
+        verdict = self.cost_of(profile, file_bytes)
         if not fits(verdict):
             self.refused.add(size)
         log.info("probed %s: %s", size.label, "; ".join(judgement.reason for judgement in verdict.judgements))

@@ -157,14 +157,6 @@ def provenance_of(profile: Profile, target: Target) -> Provenance:
     return Provenance.MEASURED
 
 
-def recheck(verdict: Verdict) -> Verdict:
-    """Judge a recorded verdict again by its own numbers.
-
-    A budget that is said to be met stays so only if its value was measured and keeps its limit.
-    """
-    return replace(verdict, judgements=tuple(map(_recheck, verdict.judgements)))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Budget:
     """A budget that asks for an answer; *noun* follows a number in a sentence."""
@@ -259,19 +251,6 @@ def _judge_accuracy(limit: AccuracyLimit, accuracy: float | None, teacher: float
         reason = f"no teacher's accuracy is known; a drop of at most {limit.max_drop:g} is needed"
         return replace(judged, outcome=Outcome.INCONCLUSIVE, reason=reason)
     return judged
-
-
-def _recheck(judgement: Judgement) -> Judgement:
-    if judgement.outcome not in (Outcome.MET, Outcome.WARNED):
-        return judgement
-    if judgement.value is None or judgement.provenance is not Provenance.MEASURED:
-        reason = f"recorded as {judgement.outcome.value}, but its value was not measured"
-        return replace(judgement, outcome=Outcome.INCONCLUSIVE, reason=reason)
-    outcome = _compare(judgement.budget, judgement.value, judgement.limit, judgement.warn)
-    if outcome is judgement.outcome:
-        return judgement
-    reason = f"recorded as {judgement.outcome.value}, but its numbers say {outcome.value}"
-    return replace(judgement, outcome=outcome, reason=reason)
 
 
 def _compare(budget: str, value: float, limit: float | None, warn: float | None) -> Outcome:

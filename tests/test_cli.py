@@ -61,6 +61,20 @@ def bad_inputs(tmp_path):
         "targets:\n  far: {device: host, runtime: onnxruntime, precisions: [fp32], host: 'ssh://me@board',"
         " budgets: {model_size_mb: {fail: 1}}}\n"
     )
+    (tmp_path / "path.yaml").write_text(
+        "targets:\n  ../box: {device: host, runtime: onnxruntime, precisions: [fp32],"
+        " budgets: {model_size_mb: {fail: 1}}}\n"
+    )
+    (tmp_path / "stu.py").write_text(
+        "import sys\nfrom torch import nn\n"
+        "def net(width, out=2):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(16, width), nn.Linear(width, out))\n"
+        "def frozen(width):\n    return net(width).requires_grad_(False)\n"
+        "def leave(width):\n    sys.exit(0)\n"
+        "def narrow(width):\n    return net(width, 2 if width == 4 else 5)\n"
+    )
+    np.save(tmp_path / "two.npy", np.eye(2, dtype=np.float32)[y])
+    images = ["--data", tmp_path / "good.npz", "--teacher", tmp_path / "two.npy", "--target", "host"]
     table = ["--data", good, "--label", "y", "--target", "host"]
     words = GOOD.replace("b,y", "b,c,y").replace(",up", ",x,up").replace(",down", ",z,down")
     text = ["--data", csv(tmp_path / "text.csv", words), "--label", "y"]
@@ -95,6 +109,17 @@ def bad_inputs(tmp_path):
         "flags beside resume": (["--resume", tmp_path / "x", "--epochs", "2", "--seed", "1"], "--seed"),
         "a target elsewhere": ([*table, "--targets", tmp_path / "far.yaml", "--target", "far"], "host to null"),
         "text on tensorrt": ([*text, "--target", "jetson"], "onnxruntime"),
+        "empty data": (["--data", ""], "--data is empty"),
+        "normalize without teacher": (["--normalize", "unit"], "no --teacher"),
+        "root as output": (["--target", "host", "--output", "/"], "no folder"),
+        "root to resume": (["--resume", "/"], "no interrupted run"),
+        "a path as target": ([*table, "--targets", tmp_path / "path.yaml", "--target", "../box"], "line 2"),
+        "frozen student": (["--data", tmp_path / "good.npz", "--student", f"{tmp_path}/stu.py:frozen"], "to train"),
+        "student that exits": (
+            ["--data", tmp_path / "good.npz", "--student", f"{tmp_path}/stu.py:leave"],
+            "sys.exit(0)",
+        ),
+        "student of one width": ([*images, "--student", f"{tmp_path}/stu.py:narrow"], "(2, 5)"),
         "nothing to resume": (["--resume", tmp_path / "nothing"], "no interrupted run"),
         "no such protocol": (["--protocol", "fast"], "Known: mlperf, quick, standard"),
         "no such flag": (["--taget", "host"], "--target"),

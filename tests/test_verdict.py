@@ -19,7 +19,6 @@ from hpmkd_edge.verdict import (
     judge,
     judge_cost,
     provenance_of,
-    recheck,
 )
 
 ON_BOARD = make_host(model="Maker Board 9 rev 1", memory_mb=7600.0, power_mode="15W")
@@ -273,37 +272,3 @@ def test_a_larger_allowed_drop_never_breaks_accuracy(accuracy, teacher, drop, ot
     loose, tight = sorted((drop, other), reverse=True)
     if judge_accuracy(AccuracyLimit(max_drop=tight), accuracy, teacher).outcome is Outcome.MET:
         assert judge_accuracy(AccuracyLimit(max_drop=loose), accuracy, teacher).outcome is Outcome.MET
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.floats(0.1, 20), st.floats(0.1, 1), st.floats(0.8, 1), st.sampled_from([HERE, BOARD]))
-def test_an_honest_verdict_stands_when_it_is_checked_again(ms, share, accuracy, device):
-    """Checking changes nothing where the outcome follows from the numbers."""
-    verdict = judge(
-        make_target(device=device, budgets=FULL),
-        profile=make_profile(ms=ms, placement_share=share),
-        model_bytes=1_000_000,
-        accuracy=accuracy,
-        teacher_accuracy=0.93,
-    )
-
-    assert recheck(verdict) == verdict
-
-
-@pytest.mark.parametrize(
-    ("change", "outcome"),
-    [
-        ({"value": 9.0}, Outcome.BROKEN),
-        ({"limit": 0.5}, Outcome.BROKEN),
-        ({"value": 7.5}, Outcome.WARNED),
-        ({"value": None}, Outcome.INCONCLUSIVE),
-        ({"provenance": Provenance.UNKNOWN}, Outcome.INCONCLUSIVE),
-    ],
-)
-def test_a_verdict_that_its_numbers_deny_falls(change, outcome):
-    """A judgement cannot be bettered by its word alone."""
-    judged = replace(judge_latency(latency(8.0, 7.0), make_profile()), **change)
-    checked = only(recheck(Verdict(target="host", judgements=(judged,))))
-
-    assert checked.outcome is outcome
-    assert checked.reason.startswith("recorded as met, but its")

@@ -8,7 +8,7 @@ from hpmkd_edge.bench.profile import Profile
 from hpmkd_edge.errors import BadConfiguration, BadReport
 from hpmkd_edge.record import Report
 from hpmkd_edge.targets import Target, find_target
-from hpmkd_edge.verdict import Provenance, Verdict, judge, provenance_of, recheck
+from hpmkd_edge.verdict import Provenance, Verdict, judge, provenance_of
 
 
 def gate(
@@ -18,9 +18,9 @@ def gate(
 ) -> tuple[Verdict, ...]:
     """Return a verdict for each of *reports*.
 
-    Without targets and without a profile of its student, a report's verdict is checked against its own
-    numbers. Otherwise it is judged anew, on test rows as before, by the best measurement there is:
-    one of *profiles* or the recorded one.
+    Each is judged anew, on test rows as before, by the best measurement there is: one of *profiles* or the
+    recorded one.
+    Without targets and without a profile of its student, a report's own verdict must come out again.
 
     Args:
         targets: budgets to judge by, found by the report's target name; None for the recorded ones.
@@ -28,7 +28,7 @@ def gate(
 
     Raises:
         BadConfiguration: a report's target is not among *targets*, or a profile is of another model.
-        BadReport: a recorded verdict leaves out a budget.
+        BadReport: a recorded verdict does not follow from the report's numbers, or there is no budget.
     """
     students = {report.student_sha256 for report in reports}
     for profile in profiles:
@@ -48,27 +48,33 @@ def exit_code_of(verdicts: Sequence[Verdict]) -> int:
 
 def _gate_one(report: Report, targets: Mapping[str, Target] | None, profiles: Sequence[Profile]) -> Verdict:
     fitting = [profile for profile in profiles if profile.model_sha256 == report.student_sha256]
-    if targets is None and not fitting:
-        _check_complete(report)
-        return recheck(report.verdict)
     target = report.judged_against if targets is None else find_target(report.target, targets)
     ranks = list(Provenance)
     best = min((*fitting, report.profile), key=lambda profile: ranks.index(provenance_of(profile, target)))
-    return judge(
+    verdict = judge(
         target,
         profile=best,
         model_bytes=report.student.cost.file_bytes,
         accuracy=report.student.test_accuracy,
         teacher_accuracy=report.best_teacher.test_accuracy,
     )
+    if not verdict.judgements:
+        raise BadReport(f"the report of run {report.run_id} is judged by no budget; at least one is needed.")
+    if targets is None and not fitting:
+        _check_follows(report, verdict)
+    return verdict
 
 
-def _check_complete(report: Report) -> None:
-    blank = judge(report.judged_against, profile=None, model_bytes=None, accuracy=None, teacher_accuracy=None)
-    asked = sorted(judgement.budget for judgement in blank.judgements)
-    found = sorted(judgement.budget for judgement in report.verdict.judgements)
-    if found != asked:
+def _check_follows(report: Report, verdict: Verdict) -> None:
+    """Stop where the recorded verdict is not the one that the record's own numbers give."""
+    recorded, derived = (
+        {judgement.budget: judgement.outcome.value for judgement in one.judgements} for one in (report.verdict, verdict)
+    )
+    denied = sorted(budget for budget in {*recorded, *derived} if recorded.get(budget) != derived.get(budget))
+    if report.verdict.target != verdict.target or report.target != verdict.target:
+        denied.append("target")
+    if denied:
         raise BadReport(
-            f"the report of run {report.run_id} judges {', '.join(found) or 'nothing'}; "
-            f"a judgement of each budget is needed: {', '.join(asked)}."
+            f"the verdict in the report of run {report.run_id} does not follow from its numbers"
+            f" ({', '.join(denied)}); a report as the run wrote it is needed."
         )

@@ -56,9 +56,8 @@ class UserFamily:
                 trained, or its parameters have no fixed shapes.
         """
         sizes = sorted_rungs(self.name, ((width, 1) for width in WIDTHS), lambda width, _: self._make(shape, width))
-        module = build_seeded(lambda: self._make(shape, WIDTHS[0]), 0)
-        for training in (False, True):
-            self._check_answer(module, shape, training=training)
+        for size in sizes:
+            self.build(size, shape, 0)
         return sizes
 
     def _check_answer(self, module: nn.Module, shape: Shape, *, training: bool) -> None:
@@ -86,6 +85,14 @@ class UserFamily:
         """Return the function's module for the size's width, weights drawn by *seed*.
 
         Raises:
-            BadStudent: the function fails.
+            BadStudent: the function fails, or its module for this width does not map features to the classes, also
+                while it is trained, or has nothing to train.
         """
-        return build_seeded(lambda: self._make(shape, size.width), seed)
+        module = build_seeded(lambda: self._make(shape, size.width), seed)
+        if not any(parameter.requires_grad for parameter in module.parameters()):
+            raise BadStudent(f"{self.name} has no parameter to train for width {size.width}; at least one is needed.")
+        state = {name: value.clone() for name, value in module.state_dict().items()}
+        for training in (False, True):
+            self._check_answer(module, shape, training=training)
+        module.load_state_dict(state)  # a forward in training moves the statistics of norms
+        return module.eval()

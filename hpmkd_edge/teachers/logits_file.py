@@ -84,6 +84,13 @@ def _from_table(path: Path, task: Task) -> _Content:
     places = None if place is None else frame.pop(place).to_numpy()
     own = list(frame.columns)
     missing = [label for label in task.classes if label not in own]
+    strange = [column for column in own if column not in task.classes]
+    if not missing and strange:
+        # It may say which row is which, under a name that is not known here.
+        raise BadTeacher(
+            f"{path.name} has the column {strange[0]!r} beside the classes; rows are placed by a column named"
+            f" {' or '.join(PLACES)}, and no other is needed."
+        )
     if not missing:
         frame = frame[list(task.classes)]
     elif len(own) != len(task.classes) or len(missing) < len(task.classes):
@@ -105,7 +112,7 @@ def _read(path: Path, task: Task) -> _Content:
 
 
 def _check_values(values: NDArray[Any], name: str, task: Task) -> None:
-    if values.ndim != 2 or not np.issubdtype(values.dtype, np.number):
+    if values.ndim != 2 or values.dtype.kind not in "iuf":
         raise BadTeacher(f"{name} holds {values.dtype} of shape {values.shape}; numbers [rows, classes] are needed.")
     if values.shape[1] != len(task.classes):
         raise BadTeacher(f"{name} gives {values.shape[1]} classes; the task has {len(task.classes)}.")

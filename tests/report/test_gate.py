@@ -29,24 +29,41 @@ def test_judging_by_the_same_budgets_gives_the_same_verdict():
         assert gate([report], {report.target: report.judged_against}) == (report.verdict,)
 
 
-def test_a_tampered_judgement_is_broken():
-    """A value beyond its limit is broken, whatever the record says."""
+def tampered(report, **changes):
+    """Return *report* with its accuracy judged otherwise."""
+    *rest, accuracy = report.verdict.judgements
+    return replace(report, verdict=replace(report.verdict, judgements=(*rest, replace(accuracy, **changes))))
+
+
+POOR = make_report()
+POOR = replace(POOR, student=replace(POOR.student, test_accuracy=0.5))
+DENIED = [
+    tampered(POOR, value=0.95),
+    tampered(POOR, limit=0.1),
+    tampered(POOR, limit=None),
+    tampered(make_report(), outcome=Outcome.INCONCLUSIVE),
+    replace(make_report(), target="jetson"),
+    replace(make_report(), verdict=replace(make_report().verdict, target="jetson")),
+    replace(make_report(), verdict=replace(make_report().verdict, judgements=make_report().verdict.judgements[1:])),
+    replace(make_report(), student=replace(make_report().student, test_accuracy=0.2)),
+]
+
+
+@pytest.mark.parametrize("report", DENIED)
+def test_a_verdict_that_the_report_s_own_numbers_deny_is_refused(report):
+    """Whichever of the two was altered, in whichever way: such a record proves nothing."""
+    with pytest.raises(BadReport, match="does not follow from its numbers"):
+        gate([report])
+
+
+def test_a_report_that_is_judged_by_nothing_is_refused():
+    """No budget is no proof."""
     report = make_report()
-    first, *rest = report.verdict.judgements
-    tampered = replace(report.verdict, judgements=(replace(first, value=99.0), *rest))
+    target = replace(report.judged_against, budgets=Budgets())
+    blank = replace(report, judged_against=target, verdict=replace(report.verdict, judgements=()))
 
-    (verdict,) = gate([replace(report, verdict=tampered)])
-
-    assert verdict.outcome is Outcome.BROKEN
-
-
-def test_a_verdict_that_leaves_out_a_budget_is_refused():
-    """What is not judged is not met."""
-    report = make_report()
-    short = replace(report.verdict, judgements=report.verdict.judgements[1:])
-
-    with pytest.raises(BadReport, match="a judgement of each budget is needed: accuracy"):
-        gate([replace(report, verdict=short)])
+    with pytest.raises(BadReport, match="no budget"):
+        gate([blank])
 
 
 def test_other_budgets_are_found_by_name():

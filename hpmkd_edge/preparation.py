@@ -26,7 +26,7 @@ from hpmkd_edge.python_file import is_python_spec
 from hpmkd_edge.request import Request
 from hpmkd_edge.run_folder import RunFolder, open_folder
 from hpmkd_edge.students.choose import open_family
-from hpmkd_edge.students.family import Family, Shape, Size
+from hpmkd_edge.students.family import Size
 from hpmkd_edge.students.inlet import Inlet, fit_inlet, shape_of
 from hpmkd_edge.targets import Target
 from hpmkd_edge.tasks.source import open_task
@@ -53,7 +53,7 @@ class Tutor:
 
     def accuracy_on(self, rows: Rows) -> float:
         """Return the share of *rows* whose class it names."""
-        return float((self.answer(rows).argmax(1) == rows.labels).mean())
+        return _accuracy(self.answer, rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +192,9 @@ def prepare(request: Request, targets: Sequence[Target], folder: RunFolder, stop
     views = training_views(task.train, count=settings.views, flip=settings.flip, seed=request.seed)
     sources = f"views {settings.views} flip {settings.flip} seed {request.seed}"
     untaught = direct_lesson(task, inlet, views, device=device, sources=sources)
-    workshop = _workshop(family, shape, settings, request, folder, stop)
+    workshop = Workshop(
+        family=family, shape=shape, settings=settings, seed=request.seed, folder=folder.trainings, stop=stop
+    )
     if not teachers:
         own: Teacher = train_teacher(untaught, workshop) if task.kind == "images" else fit_boosted(task, request.seed)
         notes.append(f"No teacher was given, so one was trained on this data's training rows: {own.name}.")
@@ -261,22 +263,13 @@ def _settings(request: Request, task: Task, teachers: Sequence[Teacher]) -> tupl
     return settings, notes
 
 
-def _workshop(
-    family: Family,
-    shape: Shape,
-    settings: Settings,
-    request: Request,
-    folder: RunFolder,
-    stop: Callable[[], bool],
-) -> Workshop:
-    return Workshop(
-        family=family, shape=shape, settings=settings, seed=request.seed, folder=folder.trainings, stop=stop
-    )
-
-
 def _tutor(teacher: Teacher, task: Task, *, trained_here: bool) -> Tutor:
     def answer(rows: Rows) -> NDArray[np.float32]:
         return cached_logits(teacher, rows, cache_folder() / "logits")
 
-    accuracy = float((answer(task.validation).argmax(1) == task.validation.labels).mean())
+    accuracy = _accuracy(answer, task.validation)
     return Tutor(teacher=teacher, trained_here=trained_here, answer=answer, accuracy=accuracy)
+
+
+def _accuracy(answer: Callable[[Rows], NDArray[np.float32]], rows: Rows) -> float:
+    return float((answer(rows).argmax(1) == rows.labels).mean())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 import time
 from collections.abc import Sequence
@@ -33,6 +32,7 @@ from hpmkd_edge.record import (
 )
 from hpmkd_edge.request import Request
 from hpmkd_edge.targets import HOST, Target
+from hpmkd_edge.teachers.digest import digest_of_file
 from hpmkd_edge.verdict import Outcome, Verdict
 
 
@@ -248,7 +248,7 @@ def _files(request: Request) -> list[tuple[str, str]]:
     """Return name and sha256 of each file that the user gave."""
     specs = [request.data, *request.teachers, *request.weights, request.student or "", request.targets_file or ""]
     paths = [Path(spec.rpartition(":")[0] if is_python_spec(spec) else spec).expanduser() for spec in specs]
-    return [(str(path), hashlib.sha256(path.read_bytes()).hexdigest()) for path in paths if path.is_file()]
+    return [(str(path), digest_of_file(path)) for path in paths if path.is_file()]
 
 
 def _cost(parameters: int | None, file_bytes: int | None, profile: Profile | None) -> Cost:

@@ -135,9 +135,10 @@ class Workbench:
         save_graph(student_graph(module, self.preparation.inlet), path, self.facts())
         profile, file_bytes = self.measured(path), path.stat().st_size
         verdict = self.cost_of(profile, file_bytes)
-        if not fits(verdict):
+        fitting, reason = fits(verdict), "; ".join(judgement.reason for judgement in verdict.judgements)
+        if not fitting:
             self.refused.add(size)
-        log.info("probed %s: %s", size.label, "; ".join(judgement.reason for judgement in verdict.judgements))
+        log.info("probed %s: %s", size.label, reason)
         self.probes.append(
             ProbeRecord(
                 size=size.label,
@@ -145,8 +146,8 @@ class Workbench:
                 file_bytes=file_bytes,
                 p90_bound_ms=profile.percentile_bound_ms(90),
                 peak_memory_mb=profile.peak_memory_mb,
-                fits=fits(verdict),
-                reason="; ".join(judgement.reason for judgement in verdict.judgements),
+                fits=fitting,
+                reason=reason,
             )
         )
         return verdict

@@ -79,6 +79,7 @@ class Preparation:
         views: the training rows and their augmented copies.
         untaught: the lesson without a teacher.
         tutors: the teachers, the best on validation rows first.
+        lessons: of plain KD, by name: from the best teacher, and from the mean of several.
         ladder: all sizes of the family; *allowance* says which are small enough to ship.
     """
 
@@ -87,6 +88,7 @@ class Preparation:
     views: tuple[Rows, ...]
     untaught: Lesson
     tutors: tuple[Tutor, ...]
+    lessons: tuple[tuple[str, Lesson], ...]
     workshop: Workshop
     ladder: tuple[Size, ...]
     allowance: Allowance
@@ -96,24 +98,6 @@ class Preparation:
     def best(self) -> Tutor:
         """The teacher with the highest validation accuracy."""
         return self.tutors[0]
-
-    def lessons(self) -> tuple[tuple[str, Lesson], ...]:
-        """Return the lessons of plain KD: from the best teacher, and from the mean of several."""
-        best = self.best.teacher
-        lessons = [(f"KD from {best.name}", self.lesson_from(self.best.answer, best.digest))]
-        if len(self.tutors) > 1:
-            digests = " ".join(tutor.teacher.digest for tutor in self.tutors)
-            lessons.append((f"KD from the mean of {len(self.tutors)}", self.lesson_from(self.mean_answer, digests)))
-        return tuple(lessons)
-
-    def lesson_from(self, answer: Callable[[Rows], NDArray[np.float32]], sources: str) -> Lesson:
-        """Return the lesson that *answer* gives."""
-        return taught(self.untaught, self.views, answer, sources=sources)
-
-    def mean_answer(self, rows: Rows) -> NDArray[np.float32]:
-        """Return the logarithm of the teachers' mean probabilities, [N, K]."""
-        logits = torch.stack([torch.from_numpy(np.array(tutor.answer(rows))) for tutor in self.tutors])
-        return np.asarray(torch.softmax(logits, 2).mean(0).clamp_min(1e-7).log().numpy(), np.float32)
 
 
 def cache_folder() -> Path:
@@ -210,6 +194,8 @@ def prepare(request: Request, targets: Sequence[Target], folder: RunFolder, stop
         views=views,
         untaught=untaught,
         tutors=tuple(tutors),
+        # Once for all rounds and targets: every answer that is read back from the cache is hashed again.
+        lessons=_lessons(tutors, untaught, views),
         workshop=workshop,
         ladder=ladder,
         allowance=allowance,
@@ -273,3 +259,18 @@ def _tutor(teacher: Teacher, task: Task, *, trained_here: bool) -> Tutor:
 
 def _accuracy(answer: Callable[[Rows], NDArray[np.float32]], rows: Rows) -> float:
     return float((answer(rows).argmax(1) == rows.labels).mean())
+
+
+def _lessons(tutors: Sequence[Tutor], untaught: Lesson, views: Sequence[Rows]) -> tuple[tuple[str, Lesson], ...]:
+    best = tutors[0]
+    lessons = [(f"KD from {best.teacher.name}", taught(untaught, views, best.answer, sources=best.teacher.digest))]
+    if len(tutors) > 1:
+
+        def mean(rows: Rows) -> NDArray[np.float32]:
+            """Return the logarithm of the teachers' mean probabilities, [N, K]."""
+            logits = torch.stack([torch.from_numpy(np.array(tutor.answer(rows))) for tutor in tutors])
+            return np.asarray(torch.softmax(logits, 2).mean(0).clamp_min(1e-7).log().numpy(), np.float32)
+
+        digests = " ".join(tutor.teacher.digest for tutor in tutors)
+        lessons.append((f"KD from the mean of {len(tutors)}", taught(untaught, views, mean, sources=digests)))
+    return tuple(lessons)

@@ -188,12 +188,15 @@ class Workbench:
     def race(self, chain: Chain) -> Race:
         """Let labels alone, plain KD and, where the chain has intermediates, the chain compete."""
         preparation = self.preparation
-        lessons = preparation.lessons()
         rivals = [Rival(name="direct", lesson=preparation.untaught)]
-        rivals += [Rival(name=name, lesson=lesson) for name, lesson in lessons]
+        rivals += [Rival(name=name, lesson=lesson) for name, lesson in preparation.lessons]
         if len(chain.sizes) > 1:
             through = lesson_through(
-                chain.sizes[:-1], lessons[0][1], preparation.untaught, preparation.views, preparation.workshop
+                chain.sizes[:-1],
+                preparation.lessons[0][1],
+                preparation.untaught,
+                preparation.views,
+                preparation.workshop,
             )
             rivals.append(Rival(name="chain", lesson=through))
         return run_race(chain.end, rivals, preparation.workshop, preparation.task.validation.labels)

@@ -94,6 +94,9 @@ def compress(
     student: Annotated[
         str | None, typer.Option(help="mlp, residual, depthwise, or file.py:function. [default: by the data]")
     ] = None,
+    size: Annotated[
+        str | None, typer.Option(help="The student's width and depth, such as 16x1. [default: the largest that fits]")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="The run's folder. [default: runs/DATA-TARGET-TIME]", metavar="DIR")
     ] = None,
@@ -105,10 +108,39 @@ def compress(
         typer.Option(help="Shifted copies of the images, each labeled by the teacher. [default: by the rows]"),
     ] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Views may be mirrored (photographs, not digits).")] = False,
+    mixup: Annotated[
+        bool, typer.Option("--mixup", help="Views are mixtures, labeled by the teacher as they are.")
+    ] = False,
     method: Annotated[
         str | None, typer.Option(help="kd, logit_mse, brier, dist, dkd, lskd or wttm. [default: by the task]")
     ] = None,
     temperature: Annotated[float | None, typer.Option(help="Of that loss. [default: by the loss]")] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(help="How it moves: constant, cosine, loss, convergence, gap or auto. [default: by the memory]"),
+    ] = None,
+    stages: Annotated[
+        str, typer.Option(help="Losses one after the other, such as fitnet,kd, as a rival of one stage.")
+    ] = "",
+    stage_weighting: Annotated[
+        str, typer.Option(help="Rows that stay near the stage before: inverse, tcp or uniform.")
+    ] = "inverse",
+    student_tap: Annotated[
+        str | None, typer.Option(help="Module whose output a stage by features reads. [default: the last maps]")
+    ] = None,
+    teacher_tap: Annotated[str | None, typer.Option(help="The same, of the teacher.")] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Turn off configuration, chain, attention, temperature, parallel or memory; repeatable.",
+            metavar="COMPONENT",
+        ),
+    ] = None,
+    accept_weak_teacher: Annotated[
+        bool,
+        typer.Option("--accept-weak-teacher", help="Go on with a teacher no better than the student on labels alone."),
+    ] = False,
+    workers: Annotated[int | None, typer.Option(help="Trainings side by side. [default: one a core]")] = None,
     compression: Annotated[float, typer.Option(help="At least so many times smaller than the teacher.")] = 10.0,
     protocol: Annotated[str, typer.Option(help="How long to measure: quick, standard or mlperf.")] = "quick",
     device: Annotated[str, typer.Option(help="Train on auto, cpu or cuda.")] = "auto",
@@ -138,6 +170,7 @@ def compress(
         normalize=normalize,
         trust=trust,
         student=student,
+        size=size,
         targets=tuple(target or ("jetson",)),
         targets_file=str(targets) if targets else None,
         seed=seed,
@@ -145,8 +178,17 @@ def compress(
         epochs=epochs,
         views=views,
         flip=flip,
+        mixup=mixup,
         method=method,
         temperature=temperature,
+        schedule=schedule,
+        stages=stages,
+        stage_weighting=stage_weighting,
+        student_tap=student_tap,
+        teacher_tap=teacher_tap,
+        without=tuple(without or ()),
+        accept_weak_teacher=accept_weak_teacher,
+        workers=workers,
         compression=compression,
         protocol=protocol,
         device=device,

@@ -130,7 +130,7 @@ def _run_id(request: Request, preparation: Preparation, target: Target) -> str:
     """Name a run by all that decides its outcome, so that the same run ships the same bytes."""
     asked = replace(request, command="", started_in="", targets=(target.name,))
     teachers = [tutor.teacher.digest for tutor in preparation.tutors]
-    student, device = preparation.workshop.family.digest, preparation.untaught.labels.device.type
+    student, device = preparation.workshop.family.digest, preparation.curriculum.untaught.labels.device.type
     code = f"hpmkd-edge {__version__} torch {torch.__version__} {device}"
     decisive = f"{code} {asked} {preparation.task.digest} {teachers} {student} {target}"
     return sha256(decisive.encode()).hexdigest()[:16]
@@ -156,7 +156,7 @@ def _fit_to(target: Target, preparation: Preparation, request: Request, facts: F
             step.chain,
             rounds[-1].verdict,
             allowed=preparation.allowance.sizes,
-            ladder=preparation.ladder,
+            ladder=preparation.curriculum.ladder,
             tried=[past.chain for past in rounds],
             refused=workbench.refused,
             teacher_parameters=preparation.best.teacher.parameters,

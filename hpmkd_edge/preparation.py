@@ -4,27 +4,38 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hpmkd_edge.distill.configuration import Experience, choose_schedule, settle
+from hpmkd_edge.distill.curriculum import Curriculum
+from hpmkd_edge.distill.executors import LocalProcesses
 from hpmkd_edge.distill.first_teacher import train_teacher
-from hpmkd_edge.distill.lesson import Lesson, direct_lesson, taught, training_views
-from hpmkd_edge.distill.links import Workshop
-from hpmkd_edge.distill.methods.table import find_method
-from hpmkd_edge.errors import BadConfiguration, BadOutput, RuntimeUnavailable
+from hpmkd_edge.distill.lesson import Lesson, View, direct_lesson, taught, training_views
+from hpmkd_edge.distill.methods.table import FEATURE_METHODS, METHODS, find_method, is_feature_method
+from hpmkd_edge.distill.mixture import Mixture, Source, mixtures
+from hpmkd_edge.distill.stages import StagePlan, parse_stages, plan_stages
+from hpmkd_edge.distill.step_choice import plan_for
+from hpmkd_edge.distill.teacher_maps import check_open, maps_of
+from hpmkd_edge.distill.workshop import Workshop
+from hpmkd_edge.errors import BadConfiguration, RuntimeUnavailable, unknown
+from hpmkd_edge.plan.components import Components, without
 from hpmkd_edge.plan.configure import configure
+from hpmkd_edge.plan.memory import Memory
+from hpmkd_edge.plan.portfolio import read_portfolio
 from hpmkd_edge.plan.settings import Settings
 from hpmkd_edge.plan.traits import traits_of
 from hpmkd_edge.python_file import is_python_spec
 from hpmkd_edge.request import Request
 from hpmkd_edge.run_folder import RunFolder, open_folder
+from hpmkd_edge.store.objects import Store
+from hpmkd_edge.store.opening import open_store
 from hpmkd_edge.students.choose import open_family
 from hpmkd_edge.students.family import Size
 from hpmkd_edge.students.inlet import Inlet, fit_inlet, shape_of
@@ -42,18 +53,22 @@ class Tutor:
     """A teacher at work on this task.
 
     Attributes:
-        answer: its logits [N, K] for any rows, cached on disk by content.
+        store: where its answers are kept, by content.
         accuracy: share of the validation rows.
     """
 
     teacher: Teacher
     trained_here: bool
-    answer: Callable[[Rows], NDArray[np.float32]]
+    store: Store
     accuracy: float
+
+    def answer(self, rows: Rows) -> NDArray[np.floating]:
+        """Return its logits [N, K] for training rows, from the store where they are there, in half precision."""
+        return cached_logits(self.teacher, rows, self.store, half=True)
 
     def accuracy_on(self, rows: Rows) -> float:
         """Return the share of *rows* whose class it names."""
-        return _accuracy(self.answer, rows)
+        return _accuracy(self.teacher, rows, self.store)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,35 +91,33 @@ class Preparation:
     """What all targets of a run share.
 
     Attributes:
-        views: the training rows and their augmented copies.
-        untaught: the lesson without a teacher.
         tutors: the teachers, the best on validation rows first.
-        lessons: of plain KD, by name: from the best teacher, and from the mean of several.
-        ladder: all sizes of the family; *allowance* says which are small enough to ship.
+        curriculum: what every student is taught from; its ladder has all sizes of the family.
+        allowance: which sizes are small enough to ship.
     """
 
     task: Task
     inlet: Inlet
-    views: tuple[Rows, ...]
-    untaught: Lesson
     tutors: tuple[Tutor, ...]
-    lessons: tuple[tuple[str, Lesson], ...]
-    workshop: Workshop
-    ladder: tuple[Size, ...]
+    curriculum: Curriculum
     allowance: Allowance
     notes: tuple[str, ...]
+
+    @property
+    def workshop(self) -> Workshop:
+        """Where students are trained."""
+        return self.curriculum.workshop
+
+    @property
+    def teacher_forwards(self) -> int:
+        """How often a teacher has answered a set of rows in this run."""
+        counts = self.tutors[0].store.counts
+        return counts["logits"].misses if "logits" in counts else 0
 
     @property
     def best(self) -> Tutor:
         """The teacher with the highest validation accuracy."""
         return self.tutors[0]
-
-
-def cache_folder() -> Path:
-    """Return where answers of teachers are kept between runs: `$HPMKD_EDGE_CACHE`, else in the user's cache."""
-    own = os.environ.get("HPMKD_EDGE_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(own) if own else Path(base) / "hpmkd-edge"
 
 
 def choose_device(name: str) -> torch.device:
@@ -136,7 +149,7 @@ def allowed_sizes(ladder: Sequence[Size], teacher: Teacher, compression: float) 
         return Allowance(sizes=sizes, most_bytes=most_bytes, note=None)
     teachers = f"{teacher.parameters:,} parameters" if teacher.parameters else f"{teacher.model_bytes:,} bytes"
     none = (
-        f"No size of the family is {compression:g} times smaller than the teacher ({teachers}); the smallest,"
+        f"No size of the family is {compression:g} times smaller than the teacher ({teachers}); the smallest of the allowed,"
         f" {ladder[0].label}, has {ladder[0].parameters:,} parameters of 4 bytes."
     )
     return Allowance(sizes=(ladder[0],), most_bytes=most_bytes, note=none)
@@ -169,51 +182,118 @@ def prepare(request: Request, targets: Sequence[Target], folder: RunFolder, stop
     inlet = fit_inlet(task)
     shape = shape_of(inlet, task)
     ladder = family.ladder(shape)
-    settings, notes = _settings(request, task, teachers)
-    _check_cache()
+    components = without(request.without)
+    rungs = ladder if request.size is None else (_rung(ladder, request.size),)
+    settings, notes = _settings(request, task, teachers, family.name)
+    plan = _stage_plan(request, settings, teachers)
+    # The user's store, or one of the run's own where nothing is kept between runs; opened before anything is trained
+    # whose outcome could not be kept.
+    shared = open_store() if components.uses("memory") else None
     open_folder(folder, request)
+    store = shared or open_store(folder.state / "store")
 
-    views = training_views(task.train, count=settings.views, flip=settings.flip, seed=request.seed)
-    sources = f"views {settings.views} flip {settings.flip} seed {request.seed}"
+    views = training_views(task.train, count=settings.views, flip=settings.flip, mixup=settings.mixup)
+    sources = f"views {settings.views} flip {settings.flip} mixup {settings.mixup}"
     untaught = direct_lesson(task, inlet, views, device=device, sources=sources)
+    workers = _workers(request, components, device)
     workshop = Workshop(
-        family=family, shape=shape, settings=settings, seed=request.seed, folder=folder.trainings, stop=stop
+        family=family,
+        shape=shape,
+        settings=settings,
+        seed=request.seed,
+        folder=folder.trainings,
+        stop=stop,
+        store=store,
+        executor=LocalProcesses(workers, max(1, torch.get_num_threads() // workers)),
+        workers=workers,
+        plan_of=partial(plan_for, shape, untaught, settings, store, request.seed),
     )
     if not teachers:
         own: Teacher = train_teacher(untaught, workshop) if task.kind == "images" else fit_boosted(task, request.seed)
         notes.append(f"No teacher was given, so one was trained on this data's training rows: {own.name}.")
         teachers = [own]
     tutors = sorted(
-        (_tutor(teacher, task, trained_here=not request.teachers) for teacher in teachers),
+        (
+            Tutor(
+                teacher=teacher,
+                trained_here=not request.teachers,
+                store=store,
+                accuracy=_accuracy(teacher, task.validation, store),
+            )
+            for teacher in teachers
+        ),
         key=lambda tutor: -tutor.accuracy,
     )
-    allowance = allowed_sizes(ladder, tutors[0].teacher, request.compression)
+    allowance = allowed_sizes(rungs, tutors[0].teacher, request.compression)
+    experience = _experience(task, tutors[0], None if shared is None else Memory(shared.engine), request.seed)
+    best, several = _lessons(tutors, untaught, views, components, request.seed)
+    curriculum = Curriculum(
+        workshop=workshop,
+        components=components,
+        untaught=untaught,
+        views=views,
+        teacher=best,
+        teacher_accuracy=tutors[0].accuracy,
+        teacher_parameters=tutors[0].teacher.parameters,
+        # A teacher that was trained here is the best that this data gave: there is none to ask for in its place.
+        refuse_weak=bool(request.teachers) and not request.accept_weak_teacher,
+        mixtures=several,
+        labels=task.validation.labels,
+        ladder=ladder,
+        settle=(
+            partial(settle, experience=experience, portfolio=read_portfolio().recipes)
+            if components.uses("configuration")
+            else None
+        ),
+        schedule=request.schedule or choose_schedule(experience.trials(), experience.traits),
+        stages=plan,
+        maps=partial(maps_of, tutors[0].teacher, views, store, request.teacher_tap, device),
+    )
     return Preparation(
         task=task,
         inlet=inlet,
-        views=views,
-        untaught=untaught,
         tutors=tuple(tutors),
-        # Once for all rounds and targets: every answer that is read back from the cache is hashed again.
-        lessons=_lessons(tutors, untaught, views),
-        workshop=workshop,
-        ladder=ladder,
+        curriculum=curriculum,
         allowance=allowance,
         notes=(*notes, *filter(None, [allowance.note])),
     )
 
 
-def _check_cache() -> None:
-    """Stop before a teacher is trained whose answers could not be kept."""
-    folder = cache_folder()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise BadOutput(
-            f"the cache {folder} cannot be written: {error.strerror}; set HPMKD_EDGE_CACHE to a folder that can."
-        ) from error
+def _rung(ladder: Sequence[Size], asked: str) -> Size:
+    """Return the size that the user names by width and depth."""
+    known = {f"{size.width}x{size.depth}": size for size in ladder}
+    name = asked.replace("×", "x")
+    if name not in known:
+        raise unknown("size", asked, known)
+    return known[name]
+
+
+def _workers(request: Request, components: Components, device: torch.device) -> int:
+    """Return how many trainings run side by side: as many as there are cores, on a GPU one."""
+    if not components.uses("parallel"):
+        return 1
+    return request.workers or (torch.get_num_threads() if device.type == "cpu" else 1)
+
+
+def _experience(task: Task, best: Tutor, memory: Memory | None, seed: int) -> Experience:
+    return Experience(
+        memory=memory,
+        task=task.digest,
+        name=task.name,
+        traits=traits_of(task, teacher_parameters=best.teacher.parameters, teacher_accuracy=best.accuracy),
+        teacher_accuracy=best.accuracy,
+        seed=seed,
+    )
+
+
+def _stage_plan(request: Request, settings: Settings, teachers: Sequence[Teacher]) -> StagePlan | None:
+    if not request.stages:
+        return None
+    names = parse_stages(request.stages)
+    if any(is_feature_method(name) for name in names):
+        for teacher in teachers[:1]:
+            check_open(teacher)
+    return plan_stages(names, settings.epochs, known=(*METHODS, *FEATURE_METHODS), weighting=request.stage_weighting)
 
 
 def _check_columns(task: Task, targets: Sequence[Target]) -> None:
@@ -229,19 +309,21 @@ def _check_columns(task: Task, targets: Sequence[Target]) -> None:
             )
 
 
-def _settings(request: Request, task: Task, teachers: Sequence[Teacher]) -> tuple[Settings, list[str]]:
+def _settings(request: Request, task: Task, teachers: Sequence[Teacher], family: str) -> tuple[Settings, list[str]]:
     views, notes = request.views, []
-    if task.kind == "table" and (views is not None or request.flip):
-        raise BadConfiguration("--views and --flip are for images; this task is a table: leave them out.")
+    if task.kind == "table" and (views is not None or request.flip or request.mixup):
+        raise BadConfiguration("--views, --flip and --mixup are for images; this task is a table: leave them out.")
     if not all(teacher.answers_new_rows for teacher in teachers):
         # A student must not see rows that its teacher has not: a file of logits knows the rows as they are.
         views = 1
         notes.append("A file of logits answers the rows as they are, so the training rows were not augmented.")
     settings = configure(
-        traits_of(task),
+        traits_of(task, family=family),
         epochs=request.epochs,
         views=views,
         flip=request.flip,
+        mixup=request.mixup,
+        student_tap=request.student_tap,
         method=request.method,
         temperature=request.temperature,
     )
@@ -249,28 +331,16 @@ def _settings(request: Request, task: Task, teachers: Sequence[Teacher]) -> tupl
     return settings, notes
 
 
-def _tutor(teacher: Teacher, task: Task, *, trained_here: bool) -> Tutor:
-    def answer(rows: Rows) -> NDArray[np.float32]:
-        return cached_logits(teacher, rows, cache_folder() / "logits")
-
-    accuracy = _accuracy(answer, task.validation)
-    return Tutor(teacher=teacher, trained_here=trained_here, answer=answer, accuracy=accuracy)
+def _accuracy(teacher: Teacher, rows: Rows, store: Store) -> float:
+    return float((cached_logits(teacher, rows, store).argmax(1) == rows.labels).mean())
 
 
-def _accuracy(answer: Callable[[Rows], NDArray[np.float32]], rows: Rows) -> float:
-    return float((answer(rows).argmax(1) == rows.labels).mean())
-
-
-def _lessons(tutors: Sequence[Tutor], untaught: Lesson, views: Sequence[Rows]) -> tuple[tuple[str, Lesson], ...]:
+def _lessons(
+    tutors: Sequence[Tutor], untaught: Lesson, views: Sequence[View], components: Components, seed: int
+) -> tuple[tuple[str, Lesson], tuple[Mixture, ...]]:
+    """Return the lesson of the best teacher, by name, and those of all together."""
     best = tutors[0]
-    lessons = [(f"KD from {best.teacher.name}", taught(untaught, views, best.answer, sources=best.teacher.digest))]
-    if len(tutors) > 1:
-
-        def mean(rows: Rows) -> NDArray[np.float32]:
-            """Return the logarithm of the teachers' mean probabilities, [N, K]."""
-            logits = torch.stack([torch.from_numpy(np.array(tutor.answer(rows))) for tutor in tutors])
-            return np.asarray(torch.softmax(logits, 2).mean(0).clamp_min(1e-7).log().numpy(), np.float32)
-
-        digests = " ".join(tutor.teacher.digest for tutor in tutors)
-        lessons.append((f"KD from the mean of {len(tutors)}", taught(untaught, views, mean, sources=digests)))
-    return tuple(lessons)
+    name = f"KD from {best.teacher.name}"
+    sources = [Source(name=tutor.teacher.name, digest=tutor.teacher.digest, answer=tutor.answer) for tutor in tutors]
+    several = mixtures(untaught, views, sources, attention=components.uses("attention"), seed=seed)
+    return (name, taught(untaught, views, best.answer, sources=best.teacher.digest)), several

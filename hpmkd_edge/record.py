@@ -82,7 +82,12 @@ class ProbeRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RivalRecord:
-    """One way to train the student, in the race."""
+    """One way to train the student, in the race.
+
+    Attributes:
+        began: the weights that it began with: "random", or the model that they were cut from.
+        temperatures: of each epoch; empty where the loss has none.
+    """
 
     name: str
     method: str
@@ -91,6 +96,8 @@ class RivalRecord:
     validation_loss: float
     seconds: float
     won: bool
+    began: str = "random"
+    temperatures: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,14 +113,25 @@ class GainRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ComponentRecord:
+    """What a component did in a round; *gain* is over what was best before it, None where nothing was raced."""
+
+    component: str
+    sentence: str
+    gain: GainRecord | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoundRecord:
-    """One turn of the loop; accuracies on validation rows."""
+    """One turn of the loop; accuracies on validation rows; *settings* are those that all its rivals shared."""
 
     number: int
     reason: str
     chain: tuple[str, ...]
     rivals: tuple[RivalRecord, ...]
     gains: tuple[GainRecord, ...]
+    components: tuple[ComponentRecord, ...] = ()
+    settings: tuple[tuple[str, str], ...] = ()
     parity_agreement: float
     parity_max_error: float
     verdict: Verdict
@@ -142,6 +160,8 @@ class Report:
         classes: in the order of the file's outputs.
         student_sha256: of the exported file.
         profile: the student's own measurement, on `host`.
+        teacher_forwards: how often a teacher answered a whole set of rows (a view, a split); answers that an earlier
+            run had kept are not among them.
         retention: the student's test accuracy over the best teacher's.
         settings: name and value of each training setting, as text.
         board_command: what to run on the board to settle what is unknown, or None.
@@ -176,6 +196,7 @@ class Report:
     retention: float
     verdict: Verdict
     host: Host
+    teacher_forwards: int | None = None
     board_command: str | None
     notes: tuple[str, ...]
 

@@ -12,12 +12,14 @@ import torch
 
 from hpmkd_edge import __version__
 from hpmkd_edge.bench.profile import Profile, write_profile
-from hpmkd_edge.distill.candidates import Race
+from hpmkd_edge.distill.candidates import Duel, Finish, Race
 from hpmkd_edge.export.artifact import Artifact
 from hpmkd_edge.plan.chain import Chain, Step
+from hpmkd_edge.plan.settings import Settings
 from hpmkd_edge.preparation import Preparation
 from hpmkd_edge.python_file import is_python_spec
 from hpmkd_edge.record import (
+    ComponentRecord,
     Cost,
     DataRecord,
     GainRecord,
@@ -69,8 +71,8 @@ class Round:
         """The sizes that were trained."""
         return self.step.chain
 
-    def record(self, method: str) -> RoundRecord:
-        """Return what a report keeps of it; *method* names the loss of the rivals that have a teacher."""
+    def record(self) -> RoundRecord:
+        """Return what a report keeps of it."""
         parity = self.artifact.parity
         assert parity is not None
         finishes = self.race.finishes
@@ -81,30 +83,48 @@ class Round:
             rivals=tuple(
                 RivalRecord(
                     name=finish.rival.name,
-                    method="labels" if not finish.rival.lesson.teacher else method,
+                    method=_method_of(finish, self.race.settings),
                     epochs=finish.trained.epochs,
                     validation_accuracy=finish.trained.accuracy,
                     validation_loss=finish.trained.loss,
                     seconds=finish.trained.seconds,
                     won=finish is self.race.winner,
+                    began=finish.rival.start.source if finish.rival.start else "random",
+                    temperatures=finish.trained.temperatures,
                 )
                 for finish in finishes
             ),
-            gains=tuple(
-                GainRecord(
-                    of=duel.of,
-                    over=duel.over,
-                    points=duel.gain.points,
-                    low=duel.gain.low,
-                    high=duel.gain.high,
-                    verdict=duel.gain.verdict,
+            gains=tuple(_gain_record(duel) for duel in self.race.duels),
+            components=tuple(
+                ComponentRecord(
+                    component=finding.component,
+                    sentence=finding.sentence,
+                    gain=None if finding.duel is None else _gain_record(finding.duel),
                 )
-                for duel in self.race.duels
+                for finding in self.race.findings
             ),
+            settings=self.race.settings.as_text(),
             parity_agreement=parity.agreement,
             parity_max_error=parity.max_error,
             verdict=self.verdict,
         )
+
+
+def _method_of(finish: Finish, shared: Settings) -> str:
+    if not finish.rival.lesson.guides:
+        return "labels"
+    return finish.rival.method or (finish.rival.settings or shared).method
+
+
+def _gain_record(duel: Duel) -> GainRecord:
+    return GainRecord(
+        of=duel.of,
+        over=duel.over,
+        points=duel.gain.points,
+        low=duel.gain.low,
+        high=duel.gain.high,
+        verdict=duel.gain.verdict,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,9 +225,9 @@ def record_run(
             test_rows=len(task.test),
         ),
         teachers=teachers,
-        settings=preparation.workshop.settings.as_text(),
+        settings=shipped.race.settings.as_text(),
         probes=probes,
-        rounds=tuple(turn.record(preparation.workshop.settings.method) for turn in rounds),
+        rounds=tuple(turn.record() for turn in rounds),
         student=StudentRecord(
             size=shipped.chain.end.label,
             family=shipped.chain.end.family,
@@ -223,6 +243,7 @@ def record_run(
         retention=test_accuracy / teachers[0].test_accuracy if teachers[0].test_accuracy else 0.0,
         verdict=verdict,
         host=shipped.profile.host,
+        teacher_forwards=preparation.teacher_forwards,
         board_command=board_command(target, facts.final, verdict.outcome),
         notes=(
             *preparation.notes,

@@ -25,12 +25,22 @@ class Request:
         normalize: how teachers without a preparation of their own want images, e.g. "imagenet".
         trust: whether files that can run code may be loaded.
         student: a family by name, `file.py:function`, or None for the task's default.
+        size: the student's width and depth, as "16x1", a rung of the family's ladder; None for the largest that fits.
         targets: names in targets.yaml, or in *targets_file*.
         seed: of weights, order and augmentation.
         rounds: most turns of train, measure, resize.
         epochs, views: of each training, and augmented copies of the images; None for what the rows suggest.
         flip: whether views may be mirrored.
+        mixup: whether views are mixtures of two images each.
         method, temperature: of the teacher's loss, a key of `distill.methods.table.METHODS`; None for the task's own.
+        schedule: of the temperature, a name of `distill.temperature.SCHEDULES` or "auto"; None for what the memory
+            says.
+        stages: losses of sequential stages in order, as "fitnet,kd", a rival of their own; *stage_weighting* weighs the
+            rows.
+        student_tap, teacher_tap: where stages by features read; None for the last maps.
+        without: components that are off, keys of `plan.components.COMPONENTS`.
+        accept_weak_teacher: go on with a teacher that is no better than the student on labels alone.
+        workers: trainings side by side; None for one a core.
         compression: how many times smaller than the best teacher the student must be, at least.
         protocol: how long to measure, a key of `bench.protocol.SAMPLINGS`.
         device: "auto", "cpu" or "cuda", for training.
@@ -47,6 +57,7 @@ class Request:
     normalize: str | None = None
     trust: bool = False
     student: str | None = None
+    size: str | None = None
     targets: tuple[str, ...] = ("jetson",)
     targets_file: str | None = None
     seed: int = 0
@@ -54,8 +65,17 @@ class Request:
     epochs: int | None = None
     views: int | None = None
     flip: bool = False
+    mixup: bool = False
     method: str | None = None
     temperature: float | None = None
+    schedule: str | None = None
+    stages: str = ""
+    stage_weighting: str = "inverse"
+    student_tap: str | None = None
+    teacher_tap: str | None = None
+    without: tuple[str, ...] = ()
+    accept_weak_teacher: bool = False
+    workers: int | None = None
     compression: float = 10.0
     protocol: str = "quick"
     device: str = "auto"
@@ -78,6 +98,7 @@ class Request:
             ("--split-seed", self.split_seed, 0),
             ("--compression", self.compression, 1),
             ("--temperature", self.temperature, 1),
+            ("--workers", self.workers, 1),
         ):
             if value is not None and not least <= value < MOST:
                 raise BadConfiguration(f"{flag} is {value}; a number from {least} to {MOST - 1:,} is needed.")

@@ -20,8 +20,8 @@ from hpmkd_edge.bench.measurement import compare, measure
 from hpmkd_edge.bench.profile import Profile, read_profile, write_profile
 from hpmkd_edge.bench.protocol import SAMPLINGS
 from hpmkd_edge.bench.scoring import answer, score
-from hpmkd_edge.distill.candidates import Race, Rival, run_race
-from hpmkd_edge.distill.links import lesson_through
+from hpmkd_edge.distill.candidates import Race
+from hpmkd_edge.distill.curriculum import train_best
 from hpmkd_edge.errors import BadConfiguration, ConversionFailed, Interrupted, MeasurementFailed
 from hpmkd_edge.export.conversion import convert, export_teacher, save_graph, student_graph
 from hpmkd_edge.plan.chain import Chain, Step, fits
@@ -186,20 +186,8 @@ class Workbench:
         )
 
     def race(self, chain: Chain) -> Race:
-        """Let labels alone, plain KD and, where the chain has intermediates, the chain compete."""
-        preparation = self.preparation
-        rivals = [Rival(name="direct", lesson=preparation.untaught)]
-        rivals += [Rival(name=name, lesson=lesson) for name, lesson in preparation.lessons]
-        if len(chain.sizes) > 1:
-            through = lesson_through(
-                chain.sizes[:-1],
-                preparation.lessons[0][1],
-                preparation.untaught,
-                preparation.views,
-                preparation.workshop,
-            )
-            rivals.append(Rival(name="chain", lesson=through))
-        return run_race(chain.end, rivals, preparation.workshop, preparation.task.validation.labels)
+        """Let all ways to train the chain's end compete."""
+        return train_best(chain.end, chain.sizes[:-1], self.preparation.curriculum)
 
     def beside_teacher(self, student: Path) -> SideBySide:
         """Time the best teacher and the student interleaved in one process; the teacher only where that can be done.

@@ -14,6 +14,8 @@ from hpmkd_edge.bench.runtimes import tensor_rt
 def _own_cache(tmp_path_factory, monkeypatch):
     """No test reads what another, or the user, has left in the cache."""
     monkeypatch.setenv("HPMKD_EDGE_CACHE", str(tmp_path_factory.mktemp("cache")))
+    for name in ("HPMKD_EDGE_MEMORY", "HPMKD_EDGE_CACHE_GB"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture

@@ -25,3 +25,16 @@ def shift_images(pixels, *, seed, reach, flip=False):
             columns = width - 1 - columns
         out[n] = image[rows][:, columns]
     return out
+
+
+def mix_images(pixels, *, seed, strength=1.0):
+    count, full = len(pixels), 1 << 16
+    out, partner, share = np.empty_like(pixels), np.empty(count, np.int64), np.empty(count, np.float32)
+    for n in range(count):
+        draw = scramble(seed, (1 << 48) + n)
+        partner[n] = (n + 1 + (draw >> 32) % (count - 1)) % count if count > 1 else n
+        own = full - (draw & 0xFFFFFFFF) % (round(strength * full / 2) + 1)
+        share[n] = own / full
+        both = own * pixels[n].astype(np.int64) + (full - own) * pixels[partner[n]].astype(np.int64)
+        out[n] = (both + full // 2) // full
+    return out, partner, share

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 # Lower floors first; rooms of one floor do not import each other.
 FLOORS = (
     ("errors", "kernels", "interruption"),
-    ("yaml_lines", "json_file", "python_file"),
+    ("yaml_lines", "json_file", "python_file", "checkout", "store"),
     ("targets", "tasks"),
     ("students", "teachers"),
     ("export",),
@@ -20,10 +20,11 @@ FLOORS = (
     ("verdict",),
     ("plan",),
     ("distill", "record", "request"),
+    ("evidence",),
     ("report", "run_folder"),
     ("preparation",),
-    ("recording",),
-    ("turns",),
+    ("recording", "arms"),
+    ("turns", "ablation"),
     ("compress",),
     ("cli",),
 )

@@ -10,17 +10,26 @@ from numpy.typing import NDArray
 
 from hpmkd_edge.bench.comparison import Gain, paired_gain
 from hpmkd_edge.distill.lesson import Lesson
-from hpmkd_edge.distill.links import Workshop
 from hpmkd_edge.distill.torch_link import Trained
-from hpmkd_edge.students.family import Size
+from hpmkd_edge.plan.settings import Settings
+from hpmkd_edge.students.inherit import Start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rival:
-    """One way to train the student: a name for reports, and the lesson."""
+    """One way to train the student: a name for reports, the lesson, and what differs from the others.
+
+    Attributes:
+        settings: None for those that all share.
+        start: weights to begin from, or None for random ones.
+        method: the losses, where they are more than the settings' one.
+    """
 
     name: str
     lesson: Lesson
+    settings: Settings | None = None
+    start: Start | None = None
+    method: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,37 +50,62 @@ class Duel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a component did in a race, and what it was worth over what was best before it, where that was raced."""
+
+    component: str
+    sentence: str
+    duel: Duel | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Race:
-    """All finishers in the order of their start; the winner ships."""
+    """All finishers in the order of their start; the winner ships.
+
+    Attributes:
+        settings: what all rivals shared.
+    """
 
     finishes: tuple[Finish, ...]
     duels: tuple[Duel, ...]
+    findings: tuple[Finding, ...]
+    settings: Settings
 
     @property
     def winner(self) -> Finish:
         """The most accurate on validation rows; of equals the one with the smaller loss, then the earlier one."""
-        return max(self.finishes, key=lambda finish: (finish.trained.accuracy, -finish.trained.loss))
+        return max(self.finishes, key=merit)
 
 
-def run_race(size: Size, rivals: Sequence[Rival], workshop: Workshop, labels: NDArray[np.int64]) -> Race:
-    """Train a student of *size* by each of the *rivals*, at equal epochs, and compare each with all before it.
+def merit(finish: Finish) -> tuple[float, float]:
+    """Order finishers: the more accurate on validation rows, then the one with the smaller loss."""
+    return (finish.trained.accuracy, -finish.trained.loss)
+
+
+def duel(of: Finish, over: Finish, labels: NDArray[np.int64], *, seed: int) -> Duel:
+    """Compare two finishers on the validation rows, whose *labels* these are; *seed* is the bootstrap's."""
+    right, before = (finish.trained.logits.argmax(1) == labels for finish in (of, over))
+    return Duel(of=of.rival.name, over=over.rival.name, gain=paired_gain(right, before, seed=seed))
+
+
+def race_of(
+    finishes: Sequence[Finish],
+    labels: NDArray[np.int64],
+    *,
+    seed: int,
+    findings: Sequence[Finding],
+    settings: Settings,
+) -> Race:
+    """Compare each finisher with labels alone and with plain KD, the first two.
 
     Args:
-        rivals: the simplest first.
+        finishes: direct training, plain KD, then all others.
         labels: of the validation rows.
+        seed: of the bootstrap.
     """
-    finishes = tuple(
-        Finish(rival=rival, trained=workshop.train(size, rival.lesson, f"{size.label}: {rival.name}"))
-        for rival in rivals
-    )
-    right = [finish.trained.logits.argmax(1) == labels for finish in finishes]
     duels = tuple(
-        Duel(
-            of=finishes[later].rival.name,
-            over=finishes[earlier].rival.name,
-            gain=paired_gain(right[later], right[earlier], seed=workshop.seed),
-        )
+        duel(finishes[later], finishes[earlier], labels, seed=seed)
         for later in range(1, len(finishes))
-        for earlier in range(later)
+        for earlier in range(min(later, 2))
     )
-    return Race(finishes=finishes, duels=duels)
+    return Race(finishes=tuple(finishes), duels=duels, findings=tuple(findings), settings=settings)

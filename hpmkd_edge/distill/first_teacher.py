@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hpmkd_edge.distill.lesson import Lesson
-from hpmkd_edge.distill.links import Workshop, answers_of
+from hpmkd_edge.distill.links import answers_of
 from hpmkd_edge.distill.torch_link import Trained
+from hpmkd_edge.distill.workshop import Workshop
 from hpmkd_edge.students.convolution import RESIDUAL
 from hpmkd_edge.students.family import Size, count_parameters
 from hpmkd_edge.students.inlet import ImageInlet

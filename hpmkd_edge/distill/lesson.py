@@ -1,4 +1,4 @@
-"""What a training reads: the rows and their views, and what the teachers answer to each of them."""
+"""What a training reads: the rows and their views, and what its guides answer to each of them."""
 
 # Shape suffixes: N = rows, K = classes, V = views.
 
@@ -6,15 +6,61 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hpmkd_edge.kernels.augment import shift_images
+from hpmkd_edge.kernels.augment import mix_images, shift_images
 from hpmkd_edge.students.inlet import Inlet
 from hpmkd_edge.tasks.task import Images, Rows, Task
+
+# The draws of views are the same for every seed of training: a teacher then answers once for all of them.
+VIEW_SEED: Final = 1009
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mix:
+    """What the rows of a view were mixed with.
+
+    Attributes:
+        labels: int64 [N], of the row mixed in.
+        share: float32 [N], of the row itself, in 0 … 1.
+    """
+
+    labels: Tensor
+    share: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """Rows as a training sees them once.
+
+    Attributes:
+        partner: int64 [N], the row that was mixed in, and *share*, float32 [N], of the row itself; None for both where
+            nothing was mixed.
+    """
+
+    rows: Rows
+    partner: NDArray[np.int64] | None = None
+    share: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """The student as an earlier stage left it.
+
+    Attributes:
+        logits: V tensors, float32 [N, K].
+        weights: V tensors, float32 [N], of the rows.
+        strength: λ_r.
+    """
+
+    logits: tuple[Tensor, ...]
+    weights: tuple[Tensor, ...]
+    strength: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,44 +70,68 @@ class Lesson:
     Attributes:
         inlet: turns stored rows into features, a batch at a time.
         views: V tensors of stored rows, [N, …] each.
+        mixes: one a view.
         labels: int64 [N].
-        teacher: V tensors of logits, float32 [N, K] each, or empty for training on labels alone.
+        guides: one for each model that teaches, the nearest in size first: V tensors of logits, float32 [N, K]. Empty
+            for training on labels alone.
+        reference: of a later stage, or None.
+        maps: V tensors of a teacher's features, float16 [N, …], for stages that teach by features; else empty.
         validation: stored rows, not augmented; *validation_labels* int64.
         sources: text that names the content of all of this, for keys of saved work.
     """
 
     inlet: Inlet
     views: tuple[Tensor, ...]
+    mixes: tuple[Mix | None, ...]
     labels: Tensor
-    teacher: tuple[Tensor, ...]
+    guides: tuple[tuple[Tensor, ...], ...]
+    reference: Reference | None
+    maps: tuple[Tensor, ...]
     validation: Tensor
     validation_labels: Tensor
     sources: str
 
 
-def training_views(rows: Rows, *, count: int, flip: bool, seed: int) -> tuple[Rows, ...]:
+def training_views(rows: Rows, *, count: int, flip: bool, mixup: bool = False) -> tuple[View, ...]:
     """Return *count* views of *rows*: the rows themselves, then shifted (and mirrored) copies of the images.
 
-    Each copy follows from *seed* and its number alone, so a teacher that is asked once about each view has answered
-    for every epoch.
+    Each copy follows from its number alone, so a teacher that is asked once about each view has answered for every
+    epoch, and for every seed of training. With *mixup* each copy's images are mixed, after the shift, with others of
+    it (Zhang et al. 2018, arXiv 1710.09412); a teacher that sees the mixture labels it as it is (Beyer et al. 2022,
+    arXiv 2106.05237).
     """
-    views = [rows]
+    views = [View(rows=rows)]
     if isinstance(rows.inputs, Images):
         pixels = rows.inputs.pixels
         reach = max(1, round(min(pixels.shape[1:3]) / 8))
         for number in range(1, count):
-            moved = shift_images(pixels, seed=seed * 1009 + number, reach=reach, flip=flip)
-            views.append(replace(rows, inputs=Images(pixels=moved)))
+            moved = shift_images(pixels, seed=VIEW_SEED + number, reach=reach, flip=flip)
+            if mixup:
+                mixed, partner, share = mix_images(moved, seed=VIEW_SEED + number)
+                views.append(View(rows=replace(rows, inputs=Images(pixels=mixed)), partner=partner, share=share))
+            else:
+                views.append(View(rows=replace(rows, inputs=Images(pixels=moved))))
     return tuple(views)
 
 
-def direct_lesson(task: Task, inlet: Inlet, views: Sequence[Rows], *, device: torch.device, sources: str) -> Lesson:
+def direct_lesson(task: Task, inlet: Inlet, views: Sequence[View], *, device: torch.device, sources: str) -> Lesson:
     """Return the material for training on labels alone."""
+    labels = torch.from_numpy(task.train.labels).to(device)
+
+    def mix_of(view: View) -> Mix | None:
+        if view.partner is None or view.share is None:
+            return None
+        partner = torch.from_numpy(view.partner).to(device)
+        return Mix(labels=labels[partner], share=torch.from_numpy(view.share).to(device))
+
     return Lesson(
         inlet=inlet,
-        views=tuple(inlet.store(view.inputs).to(device) for view in views),
-        labels=torch.from_numpy(task.train.labels).to(device),
-        teacher=(),
+        views=tuple(inlet.store(view.rows.inputs).to(device) for view in views),
+        mixes=tuple(mix_of(view) for view in views),
+        labels=labels,
+        guides=(),
+        reference=None,
+        maps=(),
         validation=inlet.store(task.validation.inputs).to(device),
         validation_labels=torch.from_numpy(task.validation.labels).to(device),
         sources=f"{task.digest} {sources}",
@@ -69,10 +139,18 @@ def direct_lesson(task: Task, inlet: Inlet, views: Sequence[Rows], *, device: to
 
 
 def taught(
-    lesson: Lesson, views: Sequence[Rows], answer: Callable[[Rows], NDArray[np.float32]], *, sources: str
+    lesson: Lesson, views: Sequence[View], answer: Callable[[Rows], NDArray[np.floating]], *, sources: str
 ) -> Lesson:
-    """Return *lesson* with a teacher: *answer* gives its logits [N, K] for each of the *views*."""
+    """Return *lesson* with one more guide, the nearest: *answer* gives its logits [N, K] for each of the *views*.
+
+    What was the nearest guide comes after it.
+    """
+    return guided(lesson, [answer(view.rows) for view in views], sources=sources)
+
+
+def guided(lesson: Lesson, answers: Sequence[NDArray[np.floating]], *, sources: str) -> Lesson:
+    """Return *lesson* with one more guide, the nearest, of whom the V *answers* [N, K] are known."""
     device = lesson.labels.device
     # Copied: a cached answer is a read-only map of a file.
-    answers = tuple(torch.from_numpy(np.array(answer(view), np.float32)).to(device) for view in views)
-    return replace(lesson, teacher=answers, sources=f"{lesson.sources} {sources}")
+    logits = tuple(torch.from_numpy(np.array(answer, np.float32)).to(device) for answer in answers)
+    return replace(lesson, guides=(logits, *lesson.guides), sources=f"{lesson.sources} {sources}")

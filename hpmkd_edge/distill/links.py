@@ -2,51 +2,43 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from hpmkd_edge.distill.lesson import Lesson, taught
-from hpmkd_edge.distill.torch_link import Trained, key_of, predict, train_link
-from hpmkd_edge.plan.settings import Settings
-from hpmkd_edge.students.family import Family, Shape, Size
+from hpmkd_edge.distill.lesson import Lesson, View, taught
+from hpmkd_edge.distill.torch_link import Trained, predict
+from hpmkd_edge.distill.workshop import Workshop
+from hpmkd_edge.students.family import Size
+from hpmkd_edge.students.inherit import Start, inherited
 from hpmkd_edge.tasks.task import Rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Workshop:
-    """What every training of a run shares.
+class Member:
+    """An intermediate of a chain, finished."""
+
+    size: Size
+    trained: Trained
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Links:
+    """What a chain's intermediates hand to its last member.
 
     Attributes:
-        seed: of weights and order.
-        folder: where states of trainings lie, one file each, named by content.
-        stop: asked after each epoch.
+        lesson: of all larger members, the nearest first, and the teacher last.
+        start: weights cut from the last intermediate, or None where its family's do not fit.
+        weak: the intermediate that the gate refused, or None; it and those after it do not teach.
     """
 
-    family: Family
-    shape: Shape
-    settings: Settings
-    seed: int
-    folder: Path
-    stop: Callable[[], bool]
-
-    def train(self, size: Size, lesson: Lesson, label: str) -> Trained:
-        """Train one student of *size*, or take up or read back the training that the folder holds.
-
-        Raises:
-            TrainingFailed: the loss is no longer finite.
-            Interrupted: *stop* said so; the state is saved.
-        """
-        student = f"{self.family.digest} {size}"
-        key = key_of(lesson, self.settings, seed=self.seed, student=student)
-        saved = self.folder / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.pt"
-        module = self.family.build(size, self.shape, self.seed)
-        return train_link(module, lesson, self.settings, seed=self.seed, saved=saved, stop=self.stop, label=label)
+    members: tuple[Member, ...]
+    lesson: Lesson
+    start: Start | None
+    weak: Member | None
 
 
 def answers_of(module: nn.Module, lesson: Lesson) -> Callable[[Rows], NDArray[np.float32]]:
@@ -60,21 +52,45 @@ def answers_of(module: nn.Module, lesson: Lesson) -> Callable[[Rows], NDArray[np
     return answer
 
 
-def lesson_through(
-    intermediates: Sequence[Size], lesson: Lesson, untaught: Lesson, views: Sequence[Rows], workshop: Workshop
-) -> Lesson:
-    """Train the *intermediates* in order, and return the lesson that the last of them gives.
+def forge(
+    sizes: Sequence[Size],
+    end: Size,
+    lesson: Lesson,
+    views: Sequence[View],
+    workshop: Workshop,
+    *,
+    least: float,
+) -> Links:
+    """Train the intermediates of *sizes* in order, each taught by all that are larger.
+
+    Each begins with weights cut from the one before it. A link that does not beat *least* on validation rows would
+    teach worse than the labels do, so the chain ends before it.
 
     Args:
+        end: the last member's size, for the weights that it inherits.
         lesson: what the first intermediate learns from: the teacher's.
-        untaught: the same rows without a teacher.
+        least: accuracy of the last member's size trained on labels alone.
     """
-    for size in intermediates:
-        member = workshop.train(size, lesson, f"link {size.label}")
+    members: list[Member] = []
+    for size in sizes:
+        start = _start(size, members, workshop)
+        trained = workshop.train(size, lesson, f"link {size.label}", start=start)
+        member = Member(size=size, trained=trained)
+        if trained.accuracy <= least:
+            return Links(members=tuple(members), lesson=lesson, start=_start(end, members, workshop), weak=member)
+        members.append(member)
         lesson = taught(
-            untaught,
+            lesson,
             views,
-            answers_of(member.module, untaught),
-            sources=f"through {size} of ({lesson.sources})",
+            answers_of(trained.module, lesson),
+            sources=f"and {size} from {start.source if start else 'random weights'}",
         )
-    return lesson
+    return Links(members=tuple(members), lesson=lesson, start=_start(end, members, workshop), weak=None)
+
+
+def _start(size: Size, members: Sequence[Member], workshop: Workshop) -> Start | None:
+    """Cut weights for *size* from the last of the *members*."""
+    if not members:
+        return None
+    student = workshop.family.build(size, workshop.shape, workshop.seed)
+    return inherited(student, members[-1].trained.module, members[-1].size.label)

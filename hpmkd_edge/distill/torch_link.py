@@ -1,4 +1,4 @@
-"""Train one module in torch: on labels, and on a teacher's logits where the lesson has them."""
+"""Train one module in torch: on labels, and on what its guides answer where the lesson has some."""
 
 # Shape suffixes: N = rows, B = batch, K = classes.
 
@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,9 +20,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from hpmkd_edge import __version__
 from hpmkd_edge.distill.lesson import Lesson
-from hpmkd_edge.distill.methods.table import find_method
+from hpmkd_edge.distill.methods.table import check_shapes
+from hpmkd_edge.distill.objective import Objective, objective_of
+from hpmkd_edge.distill.step import PLAIN, StepPlan, align_state, batches, forward, prepared
+from hpmkd_edge.distill.taps import choose_tap, find_tap, list_taps, tapped
+from hpmkd_edge.distill.temperature import TemperatureState, advance, first_state, temperature
 from hpmkd_edge.errors import Interrupted, TrainingFailed
 from hpmkd_edge.plan.settings import Settings
 
@@ -32,6 +35,8 @@ WARM_UP: Final = 0.05  # share of the steps
 SAVE_EVERY_S: Final = 30.0
 VALIDATION_BATCH: Final = 1024
 SHARED_BATCH: Final = 100_000  # numbers in a batch
+BLOCKS: Final = 8  # of an epoch, for the temperature's scheduler
+LONGEST_GRADIENT: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +50,7 @@ class Trained:
         loss: mean cross-entropy on them, in nats.
         best_epoch: counted from 1.
         seconds: of training, over all sittings.
+        temperatures: of each epoch; empty where nobody teaches.
     """
 
     module: nn.Module
@@ -54,18 +60,23 @@ class Trained:
     best_epoch: int
     epochs: int
     seconds: float
+    temperatures: tuple[float, ...] = ()
 
 
-@contextmanager
-def _repeatable(lesson: Lesson, settings: Settings) -> Iterator[None]:
-    """Keep torch's own state as it was, and train on one thread where a batch is too small to share.
+def trains_alone(lesson: Lesson, settings: Settings) -> bool:
+    """Tell whether a batch is too small to be shared between threads.
 
     Two threads were up to 5 times slower there beside other work. A rule and not a probe, since sums in another
     order round differently, and a run must repeat.
     """
+    return settings.batch * math.prod(lesson.inlet.features) < SHARED_BATCH
+
+
+@contextmanager
+def _repeatable(threads: int) -> Iterator[None]:
+    """Train on so many *threads*, and keep torch's own state as it was."""
     before, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
-    if settings.batch * math.prod(lesson.inlet.features) < SHARED_BATCH:
-        torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     torch.backends.cudnn.deterministic = True
     try:
         with torch.random.fork_rng():
@@ -84,21 +95,23 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
 
 
 def predict(module: nn.Module, lesson: Lesson, stored: Tensor) -> Tensor:
-    """Return the logits [N, K] of *module*, in eval mode, for stored rows."""
+    """Return the logits [N, K] of *module*, in eval mode and float32, for stored rows."""
     module.eval()
     with torch.inference_mode():
-        batches = [module(lesson.inlet.open(batch)).float() for batch in torch.split(stored, VALIDATION_BATCH)]
-    return torch.cat(batches)
+        return torch.cat([module(lesson.inlet.open(batch)).float() for batch in torch.split(stored, VALIDATION_BATCH)])
 
 
-def _optimizer(module: nn.Module, settings: Settings) -> torch.optim.Optimizer:
+def _optimizer(modules: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     # Norms and biases are not decayed: they scale what the next layer sees, they do not overfit.
-    matrices = [parameter for parameter in module.parameters() if parameter.ndim > 1]
-    vectors = [parameter for parameter in module.parameters() if parameter.ndim <= 1]
+    matrices = [parameter for parameter in modules.parameters() if parameter.ndim > 1]
+    vectors = [parameter for parameter in modules.parameters() if parameter.ndim <= 1]
     groups = [
         {"params": matrices, "weight_decay": settings.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=0.9, nesterov=True, fused=True)
+    assert settings.optimizer == "adamw"
     return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
 
 
@@ -106,6 +119,151 @@ def _write(state: dict[str, Any], path: Path) -> None:
     beside = path.with_suffix(".new")
     torch.save(state, beside)
     beside.replace(path)
+
+
+def _copied(module: nn.Module) -> dict[str, Tensor]:
+    return {key: value.detach().clone() for key, value in module.state_dict().items()}
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What evolves while a training runs, and is saved."""
+
+    temperature: TemperatureState
+    epoch: int = 0
+    seconds: float = 0.0
+    temperatures: list[float] = field(default_factory=list)
+    best: dict[str, Any] = field(
+        default_factory=lambda: {"accuracy": -1.0, "loss": math.inf, "epoch": 0, "weights": {}}
+    )
+
+
+class _Link:
+    """One training: its module, what it learns from, and how far it is."""
+
+    def __init__(self, module: nn.Module, lesson: Lesson, settings: Settings, seed: int, plan: StepPlan) -> None:
+        self.lesson, self.settings, self.seed, self.plan = lesson, settings, seed, plan
+        device = lesson.labels.device
+        self.module = module.to(device)
+        # The same weights, as a step computes them: a compiled module has names of its own for what is saved.
+        self.student = prepared(self.module, plan)
+        self.objective: Objective = objective_of(lesson, settings)
+        self.tap, self.adaptor = "", nn.Identity()
+        if self.objective.features is not None:
+            taps = list_taps(self.module, lesson.inlet.open(lesson.validation[:2]))
+            self.tap = settings.student_tap or choose_tap(taps, "student")
+            shapes = find_tap(self.tap, taps, "student"), tuple(lesson.maps[0].shape[1:])
+            check_shapes(self.objective.features, *shapes)
+            self.adaptor = self.objective.features.adaptor(*shapes, seed).to(device)  # type: ignore[assignment]
+        # One container, so that an adaptor learns with the student and is saved with it.
+        self.parts = nn.ModuleDict({"student": self.module, "adaptor": self.adaptor})
+        self.optimizer = _optimizer(self.parts, settings)
+        self.progress = _Progress(temperature=first_state(settings.schedule, settings.temperature, settings.epochs))
+
+    def restore(self, path: Path) -> None:
+        """Go on where the state at *path* was left."""
+        state = torch.load(path, map_location=self.lesson.labels.device, weights_only=True)
+        self.parts.load_state_dict(state["parts"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        align_state(self.optimizer)
+        self.progress = _Progress(
+            temperature=TemperatureState.from_dict(state["temperature"]),
+            **{name: state[name] for name in ("epoch", "seconds", "temperatures", "best")},
+        )
+
+    def save(self, path: Path) -> None:
+        """Write all that decides how the training goes on."""
+        progress = self.progress
+        _write(
+            {
+                "parts": _copied(self.parts),
+                "optimizer": self.optimizer.state_dict(),
+                "temperature": progress.temperature.as_dict(),
+                **{name: getattr(progress, name) for name in ("epoch", "seconds", "temperatures", "best")},
+            },
+            path,
+        )
+
+    def run_epoch(self) -> float:
+        """Go once over one view; return the mean loss. Order and draws follow from seed and epoch alone."""
+        lesson, settings, objective, progress = self.lesson, self.settings, self.objective, self.progress
+        epoch, device, rows = progress.epoch, lesson.labels.device, len(lesson.labels)
+        draw, view = self.seed * 100_003 + epoch, epoch % len(lesson.views)
+        steps = max(1, rows // settings.batch)
+        order = torch.randperm(rows, generator=torch.Generator().manual_seed(draw)).to(device)
+        heat = temperature(progress.temperature)
+        kept = objective.kept_guides(steps, draw)
+        losses, on_labels = torch.zeros(2, steps, device=device)
+        self.parts.train()
+        torch.manual_seed(draw)
+        rates = [
+            learning_rate(epoch * steps + n, steps * settings.epochs, settings.learning_rate) for n in range(steps)
+        ]
+        for number, (rows_B, features) in enumerate(
+            batches(lesson.inlet, lesson.views[view], order, settings.batch, self.plan)
+        ):
+            for group in self.optimizer.param_groups:
+                group["lr"] = rates[number]
+            loss, labels = self.loss(features, rows_B, view, kept[number], heat)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(self.parts.parameters(), LONGEST_GRADIENT)
+            self.optimizer.step()
+            losses[number], on_labels[number] = loss.detach(), labels.detach()
+        progress.epoch += 1
+        if lesson.guides:
+            progress.temperatures.append(heat)
+            # On labels: the whole loss moves with the temperature, which would follow its own steps.
+            blocks = [float(block.mean()) for block in torch.tensor_split(on_labels, min(BLOCKS, steps))]
+            if math.isfinite(sum(blocks)):
+                gap = float(on_labels.mean()) - self.teacher_loss(view)
+                progress.temperature = advance(progress.temperature, blocks, gap)
+        return float(losses.mean())
+
+    def loss(self, features: Tensor, rows_B: Tensor, view: int, kept: list[int], heat: float) -> tuple[Tensor, Tensor]:
+        """Return the loss of a batch, and its part on labels alone."""
+        objective, settings = self.objective, self.settings
+        if objective.features is None:
+            student_BK = forward(self.student, features, self.plan)
+        else:
+            with tapped(self.module, (self.tap,)) as read:
+                student_BK = forward(self.student, features, self.plan)
+                student_maps = read()[self.tap]
+        labels = objective.labels(student_BK, rows_B, view)
+        loss = settings.ce_weight * labels
+        if objective.features is not None:
+            maps = self.lesson.maps[view][rows_B].float()
+            compared = objective.features.loss(self.adaptor(student_maps.float()), maps)
+            loss = loss + settings.kd_weight * objective.features.weight * compared
+        elif objective.method is not None:
+            loss = loss + settings.kd_weight * objective.guidance(student_BK, rows_B, view, kept, heat)
+        if self.lesson.reference is not None:
+            loss = loss + objective.earlier(student_BK, rows_B, view, heat)
+        return loss, labels
+
+    def teacher_loss(self, view: int) -> float:
+        """Return the nearest guide's loss on the labels of a view."""
+        every = torch.arange(len(self.lesson.labels), device=self.lesson.labels.device)
+        return float(self.objective.labels(self.lesson.guides[0][view], every, view))
+
+    def validate(self) -> float:
+        """Keep the weights if they are the best on validation rows so far; return the accuracy."""
+        best, lesson = self.progress.best, self.lesson
+        logits = predict(self.module, lesson, lesson.validation)
+        accuracy = float((logits.argmax(1) == lesson.validation_labels).double().mean())
+        loss = float(functional.cross_entropy(logits, lesson.validation_labels))
+        if (accuracy, -loss) > (best["accuracy"], -best["loss"]):
+            weights = _copied(self.module)
+            self.progress.best = {"accuracy": accuracy, "loss": loss, "epoch": self.progress.epoch, "weights": weights}
+        return accuracy
+
+
+def _plain(module: nn.Module) -> nn.Module:
+    """Bring *module* to the CPU, into eval mode and the usual memory format: the exporter writes what it is given."""
+    module.cpu().eval()
+    for parameter in module.parameters():
+        parameter.data = parameter.data.contiguous()
+    return module
 
 
 def train_link(
@@ -117,10 +275,12 @@ def train_link(
     saved: Path,
     stop: Callable[[], bool],
     label: str,
+    plan: StepPlan = PLAIN,
+    threads: int | None = None,
 ) -> Trained:
     """Train *module* on *lesson*; a training that *saved* holds is taken up where it was left.
 
-    The loss is `ce_weight · CE(labels) + kd_weight · method(teacher)`. Every epoch reads one view; its
+    The loss is `ce_weight · CE(labels) + kd_weight · method(guides)`. Every epoch reads one view; its
     order follows from *seed* and the epoch, so a resumed training ends as an unbroken one does.
 
     Args:
@@ -128,98 +288,57 @@ def train_link(
         saved: a file for the state, written about twice a minute and at the end.
         stop: asked after each epoch.
         label: for the progress bar.
+        plan: how a step is computed.
+        threads: of this training; None for what torch has. A batch too small to be shared gets one.
 
     Raises:
         TrainingFailed: the loss is no longer finite.
         Interrupted: *stop* said so; the state is saved.
     """
-    device = lesson.labels.device
-    module = module.to(device)
-    method = find_method(settings.method, lesson.teacher[0].shape[1]) if lesson.teacher else None
-    optimizer = _optimizer(module, settings)
-    best: dict[str, Any] = {"accuracy": -1.0, "loss": math.inf, "epoch": 0, "weights": {}}
-    epoch, seconds = 0, 0.0
+    link = _Link(module, lesson, settings, seed, plan)
     if saved.exists():
-        state = torch.load(saved, map_location=device, weights_only=True)
-        module.load_state_dict(state["weights"])
-        optimizer.load_state_dict(state["optimizer"])
-        epoch, seconds, best = state["epoch"], state["seconds"], state["best"]
-
-    rows = len(lesson.labels)
-    steps_each = max(1, rows // settings.batch)
-    steps = settings.epochs * steps_each
+        link.restore(saved)
+    progress = link.progress
     began = last_saved = time.monotonic()
+    before = progress.seconds
 
     def keep() -> None:
-        weights = {key: value.clone() for key, value in module.state_dict().items()}
-        state = {"weights": weights, "optimizer": optimizer.state_dict(), "epoch": epoch, "best": best}
-        _write({**state, "seconds": seconds + time.monotonic() - began}, saved)
+        progress.seconds = before + time.monotonic() - began
+        link.save(saved)
 
-    bar = tqdm(total=settings.epochs, initial=epoch, desc=label, unit="epoch", disable=None, leave=False)
-    with bar, _repeatable(lesson, settings):
-        while epoch < settings.epochs:
-            order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed * 100_003 + epoch)).to(device)
-            view = epoch % len(lesson.views)
-            module.train()
-            # Dropout and whatever else draws follows from the seed and the epoch, and nothing outside is moved.
-            torch.manual_seed(seed * 100_003 + epoch)
-            total = torch.zeros((), device=device)
-            for number in range(steps_each):
-                rows_B = order[number * settings.batch : (number + 1) * settings.batch]
-                for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(epoch * steps_each + number, steps, settings.learning_rate)
-                student_BK = module(lesson.inlet.open(lesson.views[view][rows_B]))
-                labels_B = lesson.labels[rows_B]
-                loss = settings.ce_weight * functional.cross_entropy(
-                    student_BK, labels_B, label_smoothing=settings.label_smoothing
-                )
-                if method is not None:
-                    teacher_BK = lesson.teacher[view][rows_B]
-                    loss = loss + settings.kd_weight * method.loss(
-                        student_BK, teacher_BK, labels_B, settings.temperature
-                    )
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
-                nn.utils.clip_grad_norm_(module.parameters(), 5.0)
-                optimizer.step()
-                total += loss.detach()
-            mean = float(total) / steps_each
-            epoch += 1
+    own = 1 if trains_alone(lesson, settings) else threads or torch.get_num_threads()
+    bar = tqdm(total=settings.epochs, initial=progress.epoch, desc=label, unit="epoch", disable=None, leave=False)
+    with bar, _repeatable(own):
+        while progress.epoch < settings.epochs:
+            mean = link.run_epoch()
             if not math.isfinite(mean):
                 raise TrainingFailed(
-                    f"{label}: the loss is {mean} after epoch {epoch} at a learning rate of"
+                    f"{label}: the loss is {mean} after epoch {progress.epoch} at a learning rate of"
                     f" {settings.learning_rate:g}; check the inputs' scale and the teacher's logits."
                 )
-            logits = predict(module, lesson, lesson.validation)
-            accuracy = float((logits.argmax(1) == lesson.validation_labels).double().mean())
-            validation_loss = float(functional.cross_entropy(logits, lesson.validation_labels))
-            if (accuracy, -validation_loss) > (best["accuracy"], -best["loss"]):
-                weights = {key: value.clone() for key, value in module.state_dict().items()}
-                best = {"accuracy": accuracy, "loss": validation_loss, "epoch": epoch, "weights": weights}
+            accuracy = link.validate()
             bar.update()
             bar.set_postfix(loss=f"{mean:.3f}", accuracy=f"{accuracy:.4f}", refresh=False)
             if stop():
                 keep()
-                raise Interrupted(f"{label}: stopped after epoch {epoch} of {settings.epochs}; the state is saved.")
+                raise Interrupted(
+                    f"{label}: stopped after epoch {progress.epoch} of {settings.epochs}; the state is saved."
+                )
             if time.monotonic() - last_saved > SAVE_EVERY_S:
                 last_saved = time.monotonic()
                 keep()
     keep()
+    best = progress.best
     log.info("%s: %.4f of the validation rows after epoch %d", label, best["accuracy"], best["epoch"])
     module.load_state_dict(best["weights"])
     logits = predict(module, lesson, lesson.validation)
     return Trained(
-        module=module.cpu().eval(),
+        module=_plain(module),
         logits=logits.cpu().numpy(),
         accuracy=best["accuracy"],
         loss=best["loss"],
         best_epoch=best["epoch"],
         epochs=settings.epochs,
-        seconds=seconds + time.monotonic() - began,
+        seconds=progress.seconds,
+        temperatures=tuple(progress.temperatures),
     )
-
-
-def key_of(lesson: Lesson, settings: Settings, *, seed: int, student: str) -> str:
-    """Return the text that everything a training's outcome depends on goes into, for naming its saved state."""
-    code = f"hpmkd-edge {__version__} torch {torch.__version__} {lesson.labels.device.type}"
-    return f"{lesson.sources} {sorted(asdict(settings).items())} {seed} {student} {code}"

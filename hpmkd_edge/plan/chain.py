@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -112,20 +113,25 @@ def first_chain(ladder: Sequence[Size], probe: Callable[[Size], Verdict]) -> Ste
             refused = choice
 
 
-def _with_intermediate(chain: Chain, ladder: Sequence[Size], top: int | None) -> Chain | None:
-    """Put the rung nearest to the geometric mean of *top* and the chain's first size before it.
+def intermediates(ladder: Sequence[Size], end: Size, top: int | None, count: int) -> tuple[Size, ...] | None:
+    """Return *count* sizes between *top* parameters and *end*, largest first, or None where the ladder has too few.
 
-    Sizes of a chain are geometric (HPM-KD, arXiv 2512.09886).
+    Sizes of a chain are geometric: `|θ_i| = |θ_T|·(|θ_S|/|θ_T|)^(i/L)` (HPM-KD, arXiv 2512.09886); each is the
+    nearest rung. Neighbors differ by half at least, else a link would train a model that is there already.
+
+    Args:
+        ladder: all sizes of the family.
+        top: the teacher's parameters, or None where it has no such count: then the largest rung's.
     """
-    first = chain.sizes[0]
-    larger = [size for size in ladder if size.parameters > 1.5 * first.parameters]
-    if top is not None:
-        larger = [size for size in larger if size.parameters < top / 1.5]
-    if not larger:
+    first = top or ladder[-1].parameters
+    chosen: list[Size] = []
+    for place in range(1, count + 1):
+        wanted = math.log(first) + (math.log(end.parameters) - math.log(first)) * place / (count + 1)
+        chosen.append(min(ladder, key=lambda size: abs(math.log(size.parameters) - wanted)))
+    counts = [*([top] if top else []), *(size.parameters for size in chosen), end.parameters]
+    if any(larger < 1.5 * smaller for larger, smaller in pairwise(counts)):
         return None
-    wanted = math.log(top or larger[-1].parameters) / 2 + math.log(first.parameters) / 2
-    nearest = min(larger, key=lambda size: abs(math.log(size.parameters) - wanted))
-    return Chain(sizes=(nearest, *chain.sizes))
+    return tuple(chosen)
 
 
 def resize(
@@ -167,7 +173,8 @@ def resize(
     if larger and larger[0] not in ends and larger[0] not in refused:
         return Step(chain=Chain(sizes=(larger[0],)), reason=f"{short}, with cost to spare: the next larger size")
     if all(len(other.sizes) == 1 for other in tried):
-        longer = _with_intermediate(chain, ladder, teacher_parameters)
-        if longer is not None:
+        between = intermediates(ladder, chain.end, teacher_parameters, 1)
+        if between is not None:
+            longer = Chain(sizes=(*between, chain.end))
             return Step(chain=longer, reason=f"{short}, and no larger size is allowed and fits: one more intermediate")
     return None

@@ -12,13 +12,18 @@ class Settings:
     Attributes:
         epochs: passes over the training rows; every rival of a race has the same.
         batch: rows a step.
-        learning_rate: peak of AdamW's, after a linear warm-up of 5 % of the steps and before a cosine to zero.
+        learning_rate: the peak, after a linear warm-up of 5 % of the steps and before a cosine to zero.
         label_smoothing: ε of the cross-entropy on labels, direct training and distillation alike.
         ce_weight, kd_weight: of the labels' and of the teacher's loss.
         method: name in the loss table.
         temperature: of the teacher's loss.
         views: augmented copies of the rows, view 0 the rows themselves; 1 where a row has none.
         flip: whether a view may mirror an image.
+        mixup: whether all views but the first are mixtures of two images, which the teacher labels as they are.
+        optimizer: "adamw", or "sgd" with Nesterov's momentum 0.9.
+        schedule: how the temperature moves, a name of `distill.temperature.SCHEDULES`; it starts at *temperature*.
+        student_tap: the module whose output a loss on features reads; "" for the last maps.
+        guidance_drop: probability, a batch, with which each of several guides is left out.
     """
 
     epochs: int
@@ -32,6 +37,11 @@ class Settings:
     temperature: float
     views: int
     flip: bool
+    mixup: bool = False
+    optimizer: str = "adamw"
+    schedule: str = "constant"
+    student_tap: str = ""
+    guidance_drop: float = 0.25
 
     def as_text(self) -> tuple[tuple[str, str], ...]:
         """Return each setting's name and value, for records."""

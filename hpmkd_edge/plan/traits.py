@@ -1,26 +1,195 @@
-"""What is known of a task before anything is trained."""
+"""What is known of a task, its teacher and its student before the student is trained: the meta-features."""
+
+# Shape suffixes: N = rows, V = values, C = channels, K = classes.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, Final
 
-from hpmkd_edge.tasks.task import Task
+import numpy as np
+from numpy.typing import NDArray
+
+from hpmkd_edge.tasks.task import Images, Inputs, Task
+
+# Rows that the moments are read off: enough for two digits of a mean, and no wait on millions of rows.
+MOST_ROWS: Final = 4096
+IMAGES_AT_ONCE: Final = 64
+LEVELS: Final = np.arange(256) / 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
-    """Meta-features of a task.
+    """Meta-features of a task and of the models on it; None where one is not known.
 
     Attributes:
         kind: "images" or "table".
         rows: training rows.
+        features: columns of a table, or numbers in an image.
+        imbalance: rows of the most frequent class over those of the rarest that has any.
+        majority: share of the most frequent class.
+        label_entropy: in nats.
+        mean, variance, skewness, kurtosis: each the mean of what the number columns, or the channels of pixels in
+            0 … 1, have; a normal distribution has kurtosis 0.
+        missing: share of the table's cells without a value.
+        categories: share of the columns that hold text.
+        teacher_parameters, student_parameters: trained numbers.
+        teacher_accuracy: share of the validation rows.
+        family: the student's, by name; "" where none is chosen yet.
     """
 
     kind: str
     rows: int
     classes: int
+    features: int | None = None
+    imbalance: float | None = None
+    majority: float | None = None
+    label_entropy: float | None = None
+    mean: float | None = None
+    variance: float | None = None
+    skewness: float | None = None
+    kurtosis: float | None = None
+    missing: float | None = None
+    categories: float | None = None
+    teacher_parameters: int | None = None
+    student_parameters: int | None = None
+    teacher_accuracy: float | None = None
+    family: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times smaller than the teacher the student is; its logarithm is the log gap."""
+        return _ratio(self.teacher_parameters, self.student_parameters)
+
+    @property
+    def rows_per_feature(self) -> float | None:
+        """Training rows for each number of a row."""
+        return _ratio(self.rows, self.features)
+
+    def numbers(self) -> dict[str, float]:
+        """Return what can be compared between tasks, by name; a trait that is not known is left out.
+
+        Counts, sizes and ratios differ by powers of ten, so their logarithms stand here; moments are in the data's
+        own units and can be negative, so their inverse hyperbolic sines do, which are logarithms with a sign.
+        """
+        logarithms = {
+            "rows": self.rows,
+            "classes": self.classes,
+            "features": self.features,
+            "rows_per_class": self.rows / self.classes,
+            "rows_per_feature": self.rows_per_feature,
+            "imbalance": self.imbalance,
+            "teacher_parameters": self.teacher_parameters,
+            "student_parameters": self.student_parameters,
+            "gap": self.ratio,
+            "student_parameters_per_row": _ratio(self.student_parameters, self.rows),
+        }
+        moments = {
+            "mean": self.mean,
+            "variance": self.variance,
+            "skewness": self.skewness,
+            "kurtosis": self.kurtosis,
+        }
+        shares = {
+            "majority": self.majority,
+            "label_entropy": self.label_entropy,
+            "missing": self.missing,
+            "categories": self.categories,
+            "teacher_accuracy": self.teacher_accuracy,
+        }
+        return {
+            **{name: math.log(number) for name, number in logarithms.items() if number},
+            **{name: math.asinh(number) for name, number in moments.items() if number is not None},
+            **{name: float(number) for name, number in shares.items() if number is not None},
+        }
 
 
-def traits_of(task: Task) -> Traits:
-    """Read the meta-features of *task*."""
-    return Traits(kind=task.kind, rows=len(task.train), classes=len(task.classes))
+def traits_of(
+    task: Task,
+    *,
+    family: str = "",
+    teacher_parameters: int | None = None,
+    student_parameters: int | None = None,
+    teacher_accuracy: float | None = None,
+) -> Traits:
+    """Read the meta-features of *task* off its training rows, at most 4,096 of them for the moments.
+
+    Source: the list of HPM-KD (arXiv 2512.09886).
+    """
+    counts_K = np.bincount(task.train.labels, minlength=len(task.classes))
+    # A class without training rows would make the imbalance infinite.
+    present = counts_K[counts_K > 0]
+    shares = present / present.sum()
+    size = len(task.train)
+    some_N = np.unique(np.linspace(0, size - 1, min(size, MOST_ROWS)).round().astype(np.int64))
+    inputs = task.train.inputs.take(some_N)
+    mean, variance, skewness, kurtosis = _mean_moments(inputs)
+    features, missing, categories = _columns(inputs)
+    return Traits(
+        kind=task.kind,
+        rows=size,
+        classes=len(task.classes),
+        features=features,
+        imbalance=float(present.max() / present.min()),
+        majority=float(shares.max()),
+        label_entropy=float(-(shares * np.log(shares)).sum()),
+        mean=mean,
+        variance=variance,
+        skewness=skewness,
+        kurtosis=kurtosis,
+        missing=missing,
+        categories=categories,
+        teacher_parameters=teacher_parameters,
+        student_parameters=student_parameters,
+        teacher_accuracy=teacher_accuracy,
+        family=family,
+    )
+
+
+def _ratio(of: float | None, over: float | None) -> float | None:
+    return of / over if of and over else None
+
+
+def _columns(inputs: Inputs) -> tuple[int, float, float]:
+    """Return the numbers in a row, the share of missing cells, and that of columns of text."""
+    if isinstance(inputs, Images):
+        return math.prod(inputs.pixels.shape[1:]), 0.0, 0.0
+    empty = [column.values == "" if column.kind == "category" else np.isnan(column.values) for column in inputs.columns]
+    categories = sum(column.kind == "category" for column in inputs.columns)
+    return len(inputs.columns), float(np.mean(empty)), categories / len(inputs.columns)
+
+
+def _distributions(inputs: Inputs) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Yield the values [V] of each number column or channel, and their shares [V]."""
+    if isinstance(inputs, Images):
+        for pixels in np.moveaxis(inputs.pixels, -1, 0):
+            # By histogram, some images at a time: bincount makes eight bytes of each pixel.
+            blocks = (pixels[start : start + IMAGES_AT_ONCE].ravel() for start in range(0, len(pixels), IMAGES_AT_ONCE))
+            counts = sum(np.bincount(block, minlength=256) for block in blocks)
+            yield LEVELS, counts / pixels.size
+        return
+    for column in inputs.columns:
+        if column.kind == "number":
+            values = column.values[~np.isnan(column.values)].astype(np.float64)
+            if len(values):
+                yield values, np.full(len(values), 1 / len(values))
+
+
+def _moments(values_V: NDArray[np.float64], shares_V: NDArray[np.float64]) -> tuple[float, float, float, float]:
+    """Return mean, variance, skewness and kurtosis less 3; NaN for the last two of a constant."""
+    values_V, shares_V = values_V[shares_V > 0], shares_V[shares_V > 0]
+    if values_V.min() == values_V.max():
+        return float(values_V[0]), 0.0, math.nan, math.nan
+    mean = float(shares_V @ values_V)
+    variance = float(shares_V @ (values_V - mean) ** 2)
+    scaled_V = (values_V - mean) / math.sqrt(variance)
+    return mean, variance, float(shares_V @ scaled_V**3), float(shares_V @ scaled_V**4) - 3
+
+
+def _mean_moments(inputs: Inputs) -> list[float | None]:
+    """Return the four moments, each the mean over the columns or channels that have it."""
+    found: NDArray[Any] = np.array([_moments(*distribution) for distribution in _distributions(inputs)]).reshape(-1, 4)
+    known = [column[~np.isnan(column)] for column in found.T]
+    return [float(column.mean()) if len(column) else None for column in known]

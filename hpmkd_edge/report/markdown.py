@@ -7,6 +7,7 @@ from hpmkd_edge.report.figures import share
 from hpmkd_edge.report.rows import (
     Grid,
     against_teacher,
+    components,
     environment,
     gains,
     headline,
@@ -37,6 +38,8 @@ def to_markdown(report: Report) -> str:
         parts += [f"## {_text(rivals(turn).title)}", _text(turn.reason), _table(rivals(turn))]
         if turn.gains:
             parts.append(_table(gains(turn)))
+        if turn.components:
+            parts.append(_table(components(turn)))
         parts += [
             f"The exported file keeps the class of {share(turn.parity_agreement)} of rows; its outputs "
             f"differ by at most {turn.parity_max_error:.2g}. "

@@ -138,6 +138,26 @@ def gains(turn: RoundRecord) -> Grid:
     )
 
 
+def components(turn: RoundRecord) -> Grid:
+    """List what each component did in a round, and its gain over what was best before it."""
+    return Grid(
+        title="Components",
+        header=("component", "what it did", "points", "verdict"),
+        numbers=("points",),
+        rows=tuple(
+            (
+                one.component,
+                one.sentence,
+                ""
+                if one.gain is None
+                else f"{signed(one.gain.points)} ({signed(one.gain.low)} to {signed(one.gain.high)})",
+                "" if one.gain is None else one.gain.verdict,
+            )
+            for one in turn.components
+        ),
+    )
+
+
 def judgements(verdict: Verdict) -> Grid:
     """List a verdict's budgets, shortly; the reasons of those not met are for `reasons`."""
     return Grid(

@@ -12,6 +12,7 @@ from hpmkd_edge.record import Report
 from hpmkd_edge.report.rows import (
     Grid,
     against_teacher,
+    components,
     gains,
     headline,
     judgements,
@@ -45,6 +46,8 @@ def show(report: Report) -> None:
         _grid(console, rivals(turn), turn.reason)
         if turn.gains:
             _grid(console, gains(turn))
+        if turn.components:
+            _grid(console, components(turn))
     _verdict(console, report.verdict)
     if report.notes:
         _say(console, "\nNotes", "bold")

@@ -20,7 +20,7 @@ from hpmkd_edge.students.family import Shape, Size
 from hpmkd_edge.students.rungs import build_seeded, sorted_rungs
 
 RESIDUAL_RUNGS: Final = (
-    (3, 1), (4, 1), (6, 1), (8, 1), (10, 1), (12, 1), (16, 1), (16, 2), (16, 3), (24, 2), (24, 3), (32, 3), (48, 3),
+    (3, 1), (4, 1), (6, 1), (8, 1), (10, 1), (12, 1), (8, 3), (16, 1), (16, 2), (16, 3), (24, 2), (24, 3), (32, 3), (48, 3),
     (64, 3), (64, 4),
 )  # fmt: skip
 DEPTHWISE_RUNGS: Final = (

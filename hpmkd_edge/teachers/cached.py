@@ -1,80 +1,85 @@
-"""Teachers' answers on disk, under the hash of what they depend on."""
+"""Teachers' answers in the store, under the hash of what they depend on."""
 
 # Shape suffixes: N = rows, K = classes.
 
 from __future__ import annotations
 
-import logging
-import tempfile
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hpmkd_edge.errors import BadOutput, BadTeacher
+from hpmkd_edge.errors import BadTeacher
+from hpmkd_edge.store.arrays import find_array, put_array
+from hpmkd_edge.store.objects import Store
 from hpmkd_edge.tasks.task import Rows
-from hpmkd_edge.teachers.digest import digest_of, digest_of_file, digest_of_rows
+from hpmkd_edge.teachers.digest import digest_of, digest_of_rows
 from hpmkd_edge.teachers.teacher import Teacher
 
-log = logging.getLogger(__name__)
+HALF_MOST: Final = float(np.finfo(np.float16).max)  # 65,504
 
 
-def _read(entry: Path, count: int) -> NDArray[np.float32] | None:
-    """Return a sound entry, mapped into memory; None if there is none, or if it is damaged."""
-    seal = entry.with_suffix(".sha256")
-    if not (entry.is_file() and seal.is_file()):
-        return None
-    if digest_of_file(entry) != seal.read_text(encoding="ascii", errors="replace").strip():
-        log.warning("%s is damaged; its answers are computed again.", entry)
-        return None
-    answers_NK: NDArray[np.float32] = np.load(entry, mmap_mode="r", allow_pickle=False)
-    assert answers_NK.shape[0] == count
-    return answers_NK
+def cached_logits(teacher: Teacher, rows: Rows, store: Store, *, half: bool = False) -> NDArray[Any]:
+    """Return the teacher's answers to *rows*, from *store* if they are there.
 
+    Labels are no part of the key. Answers that are not finite are never kept.
 
-def _check_finite(answers_NK: NDArray[np.float32], teacher: Teacher, rows: Rows) -> None:
-    """Stop at the first row whose answer cannot be learned from; opening a teacher looks at a few rows only."""
-    bad = np.flatnonzero(~np.isfinite(answers_NK).all(1))
-    if len(bad):
-        place = int(bad[0])
-        value = answers_NK[place][~np.isfinite(answers_NK[place])][0]
-        raise BadTeacher(
-            f"{teacher.name} answers row {rows.positions[place]} of the data with {value}; finite logits are needed."
-        )
-
-
-def cached_logits(teacher: Teacher, rows: Rows, folder: Path) -> NDArray[np.float32]:
-    """Return the teacher's answers to *rows*, from *folder* if they are there.
-
-    An entry is a `.npy` with its sha256 beside it, written atomically and mapped into memory on
-    reading. A damaged one is computed again, with a line in the log. Labels are no part of the key.
-    Answers that are not finite are never kept.
+    Args:
+        half: keep and return float16, clipped at ±65,504: half the disk and memory. For rows that students are trained
+            on: 11 bits of a logit are more than a KL at T ≥ 2 sees. Not for rows whose argmax counts, since close
+            logits become ties there.
 
     Returns:
-        float32 [N, K], read-only.
+        [N, K], float32 or float16 as asked, read-only and mapped into memory.
 
     Raises:
-        BadOutput: the folder cannot be written.
+        BadOutput: the store cannot be written.
         BadTeacher: the teacher fails, or answers a row with NaN or infinity.
     """
-    entry = folder / f"{digest_of((teacher.digest, digest_of_rows(rows)))}.npy"
-    found = _read(entry, len(rows))
+    key = digest_of((teacher.digest, digest_of_rows(rows), "float16" if half else "float32"))
+    found = find_array(store, key, kind="logits")
     if found is not None:
         return found
     answers_NK = teacher.logits(rows)
-    _check_finite(answers_NK, teacher, rows)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # Its own folder on the same disk: two processes that compute one entry don't share a file.
-        with tempfile.TemporaryDirectory(dir=folder) as own:
-            array, seal = Path(own, "answers.npy"), Path(own, "answers.sha256")
-            np.save(array, answers_NK)
-            seal.write_text(digest_of_file(array), encoding="ascii")
-            # The seal last: an entry without one does not count.
-            array.replace(entry)
-            seal.replace(entry.with_suffix(".sha256"))
-    except OSError as fault:
-        raise BadOutput(
-            f"answers cannot be kept in {folder.absolute()}: {fault.strerror}; a writable folder is needed."
-        ) from fault
-    return np.load(entry, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+    _check_finite(answers_NK, f"{teacher.name} answers", rows)
+    return put_array(store, key, _halved(answers_NK) if half else answers_NK, kind="logits")
+
+
+def cached_features(
+    teacher_digest: str, tap: str, rows: Rows, store: Store, compute: Callable[[Rows], NDArray[np.float32]]
+) -> NDArray[np.float16]:
+    """Return a teacher's feature maps of *rows* at *tap*, from *store* if they are there.
+
+    Args:
+        tap: name of the place in the teacher; what *compute* returns follows from it, the teacher and the rows.
+        compute: returns the maps [N, …]; asked once.
+
+    Returns:
+        float16 [N, …], clipped at ±65,504, read-only and mapped into memory.
+
+    Raises:
+        BadOutput: the store cannot be written.
+        BadTeacher: a map holds NaN or infinity.
+    """
+    key = digest_of((teacher_digest, tap, digest_of_rows(rows), "float16"))
+    found = find_array(store, key, kind="features")
+    if found is not None:
+        return found
+    maps = compute(rows)
+    _check_finite(maps, f"the teacher at {tap} answers", rows)
+    return put_array(store, key, _halved(maps), kind="features")
+
+
+def _halved(array: NDArray[np.float32]) -> NDArray[np.float16]:
+    return np.clip(array, -HALF_MOST, HALF_MOST).astype(np.float16)
+
+
+def _check_finite(answers: NDArray[np.float32], who: str, rows: Rows) -> None:
+    """Stop at the first row whose answer cannot be learned from; opening a teacher looks at a few rows only."""
+    flat = answers.reshape(len(answers), -1)
+    bad = np.flatnonzero(~np.isfinite(flat).all(1))
+    if len(bad):
+        place = int(bad[0])
+        value = flat[place][~np.isfinite(flat[place])][0]
+        raise BadTeacher(f"{who} row {rows.positions[place]} of the data with {value}; finite numbers are needed.")

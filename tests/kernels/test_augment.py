@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpmkd_edge.kernels.augment import shift_images
+from hpmkd_edge.kernels.augment import mix_images, shift_images
 
 
 def pixels(rows=5, height=6, width=7, channels=2):
@@ -66,3 +66,56 @@ def test_what_is_no_image_is_refused(images, reach, message):
     """The kernel under it would read past the array."""
     with pytest.raises(ValueError, match=message):
         shift_images(images, seed=0, reach=reach)
+
+
+@given(st.integers(0, 2**40), st.floats(0, 1), st.integers(1, 7))
+@settings(max_examples=60, deadline=None)
+def test_mixing_equals_its_slow_twin(seed, strength, rows):
+    """Byte for byte: mixtures, the other rows, and the shares."""
+    images = pixels(rows=rows)
+
+    for found, wanted in zip(
+        mix_images(images, seed=seed, strength=strength),
+        naive.mix_images(images, seed=seed, strength=strength),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_mixture_is_what_its_partner_and_share_say():
+    """Within half a level, which is the rounding; and the row itself is never the smaller part, nor the other."""
+    images = pixels(rows=40)
+    mixed, partner, share = mix_images(images, seed=9)
+    parts = share[:, None, None, None].astype(float)
+
+    np.testing.assert_allclose(mixed, parts * images + (1 - parts) * images[partner], rtol=0, atol=0.5 + 1e-6)
+    assert (share >= 0.5).all()
+    assert (partner != np.arange(40)).all()
+
+
+def test_no_strength_and_a_single_row_mix_nothing():
+    """λ is 1 there, or the other is the row itself."""
+    np.testing.assert_array_equal(mix_images(pixels(), seed=3, strength=0)[0], pixels())
+    np.testing.assert_array_equal(mix_images(pixels(rows=1), seed=3)[0], pixels(rows=1))
+
+
+def test_shares_and_partners_are_uniform():
+    """Chi-square over tenths of [0.5, 1], and over the nine others of ten rows; the 99.9 % points."""
+    one = np.zeros((1, 1, 1, 1), np.uint8)
+    share = mix_images(np.repeat(one, 10_000, 0), seed=5)[2]
+    tenths = np.histogram(share, 10, (0.5, 1))[0]
+    partners = np.concatenate([mix_images(np.repeat(one, 10, 0), seed=seed)[1] for seed in range(900)])
+    steps = np.bincount((partners - np.tile(np.arange(10), 900)) % 10, minlength=10)
+
+    assert ((tenths - 1_000) ** 2 / 1_000).sum() < 27.9
+    assert steps[0] == 0
+    assert ((steps[1:] - 1_000) ** 2 / 1_000).sum() < 26.1
+
+
+@pytest.mark.parametrize(
+    ("images", "strength", "message"), [(pixels()[0], 1, "uint8"), (pixels(), 1.5, "0 … 1"), (pixels(), -0.1, "0 … 1")]
+)
+def test_what_cannot_be_mixed_is_refused(images, strength, message):
+    """As for shifts."""
+    with pytest.raises(ValueError, match=message):
+        mix_images(images, seed=0, strength=strength)

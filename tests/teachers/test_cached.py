@@ -1,14 +1,18 @@
-"""Teachers' answers on disk."""
+"""Teachers' answers in the store."""
 
 import logging
+import os
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 
-from hpmkd_edge.errors import BadOutput, BadTeacher
+from hpmkd_edge.errors import BadTeacher
+from hpmkd_edge.store.objects import Counts
+from hpmkd_edge.store.opening import open_store
 from hpmkd_edge.tasks.task import Column, Images, Table
-from hpmkd_edge.teachers.cached import cached_logits, digest_of_rows
+from hpmkd_edge.teachers.cached import cached_features, cached_logits
+from hpmkd_edge.teachers.digest import digest_of_rows
 
 
 @dataclass
@@ -32,57 +36,57 @@ class CountingTeacher:
         return None
 
 
-def test_a_teacher_is_asked_once(tmp_path, images):
-    """The second answer comes from disk and is the same to the bit."""
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """An empty store."""
+    monkeypatch.delenv("HPMKD_EDGE_MEMORY", raising=False)
+    return open_store(tmp_path / "cache")
+
+
+def test_a_teacher_is_asked_once(store, images):
+    """The second answer comes from disk and is the same to the bit; the store counts the teacher's forwards."""
     teacher = CountingTeacher()
-    first = cached_logits(teacher, images.train, tmp_path / "cache")
-    second = cached_logits(teacher, images.train, tmp_path / "cache")
+    first = cached_logits(teacher, images.train, store)
+    second = cached_logits(teacher, images.train, store)
 
     np.testing.assert_array_equal(first, teacher.logits(images.train))
     np.testing.assert_array_equal(first, second)
     assert isinstance(second, np.memmap)
     assert teacher.asked == [20, 20]  # the second time by this test
+    assert store.counts["logits"] == Counts(hits=1, misses=1)
 
 
-def test_other_teachers_and_rows_have_their_own_entries(tmp_path, images):
+def test_other_teachers_and_rows_have_their_own_entries(store, images):
     """Labels are no part of the question."""
-    cached_logits(CountingTeacher(), images.train, tmp_path)
-    cached_logits(CountingTeacher(digest="e"), images.train, tmp_path)
-    cached_logits(CountingTeacher(), images.test, tmp_path)
+    cached_logits(CountingTeacher(), images.train, store)
+    cached_logits(CountingTeacher(digest="e"), images.train, store)
+    cached_logits(CountingTeacher(), images.test, store)
     same = CountingTeacher()
-    cached_logits(same, replace(images.train, labels=images.train.labels[::-1]), tmp_path)
+    cached_logits(same, replace(images.train, labels=images.train.labels[::-1]), store)
 
-    assert len(list(tmp_path.glob("*.npy"))) == 3
+    assert store.counts["logits"] == Counts(hits=1, misses=3)
     assert same.asked == []
 
 
-@pytest.mark.parametrize("damage", ["flip", "cut", "seal"])
-def test_a_damaged_entry_is_computed_again(tmp_path, images, caplog, damage):
-    """A flipped bit, a short file, a foreign checksum: each is seen, logged and mended."""
+def test_a_damaged_entry_is_computed_again(store, images, caplog):
+    """Seen, logged and mended."""
     teacher = CountingTeacher()
-    expected = np.array(cached_logits(teacher, images.train, tmp_path))
-    entry = next(tmp_path.glob("*.npy"))
-    content = bytearray(entry.read_bytes())
-    if damage == "flip":
-        content[-1] ^= 1
-        entry.write_bytes(content)
-    elif damage == "cut":
-        entry.write_bytes(content[:-8])
-    else:
-        entry.with_suffix(".sha256").write_text("0" * 64)
+    answers = cached_logits(teacher, images.train, store)
+    expected, entry = np.array(answers), next((store.folder / "objects").rglob("*.npy"))
+    entry.write_bytes(entry.read_bytes()[:-1] + b"?")
+    os.utime(entry, ns=(1, 1))
     with caplog.at_level(logging.WARNING):
-        again = cached_logits(teacher, images.train, tmp_path)
+        again = cached_logits(teacher, images.train, store)
 
     np.testing.assert_array_equal(again, expected)
     assert "is damaged" in caplog.text
-    assert len(teacher.asked) == 2
-    cached_logits(teacher, images.train, tmp_path)
+    cached_logits(teacher, images.train, store)
     assert len(teacher.asked) == 2
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_answers_that_are_not_finite_are_refused_and_not_kept(tmp_path, images, value):
-    """By the row's place in the data, here the fifth of those after 20 training rows."""
+def test_answers_that_are_not_finite_are_refused_and_not_kept(store, images, value):
+    """By the row's place in the data, here the fifth of those after 20 training rows; halved, infinity stays one."""
 
     class Overflowing(CountingTeacher):
         def logits(self, rows):
@@ -90,24 +94,53 @@ def test_answers_that_are_not_finite_are_refused_and_not_kept(tmp_path, images, 
             answers[4:, 1] = value
             return answers
 
-    with pytest.raises(BadTeacher, match=f"counting answers row 24 of the data with {value}; finite logits"):
-        cached_logits(Overflowing(), images.validation, tmp_path / "cache")
-    assert not (tmp_path / "cache").exists()
+    message = f"counting answers row 24 of the data with {value}; finite numbers"
+    for half in (False, True):
+        with pytest.raises(BadTeacher, match=message):
+            cached_logits(Overflowing(), images.validation, store, half=half)
+    assert store.usage() == ()
 
 
-def test_nothing_else_is_left_in_the_folder(tmp_path, images):
-    """The array and its checksum."""
-    cached_logits(CountingTeacher(), images.train, tmp_path)
+def test_half_answers_are_a_rounding_away_and_have_their_own_entry(store, images):
+    """Within half a unit of float16's last place; what is beyond its range is cut and stays finite."""
 
-    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".npy", ".sha256"]
+    class Sure(CountingTeacher):
+        def logits(self, rows):
+            answers = super().logits(rows)
+            answers[0] = (1e6, -1e6, 0.0)
+            return answers
+
+    teacher = Sure()
+    full = cached_logits(teacher, images.train, store)
+    half = cached_logits(teacher, images.train, store, half=True)
+    again = cached_logits(teacher, images.train, store, half=True)
+
+    assert (full.dtype, half.dtype, again.dtype) == (np.float32, np.float16, np.float16)
+    assert half[0].tolist() == [65504, -65504, 0]
+    np.testing.assert_allclose(half[1:].astype(np.float32), full[1:], rtol=2**-11)
+    np.testing.assert_array_equal(again, half)
+    assert len(teacher.asked) == 2
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path, images):
-    """A file stands in its place."""
-    (tmp_path / "cache").write_text("")
+def test_feature_maps_are_computed_once_a_tap(store, images):
+    """Halved, whatever their shape; NaN in one of them is refused."""
+    asked = []
 
-    with pytest.raises(BadOutput, match=r"cannot be kept in .*cache: File exists; a writable folder is needed"):
-        cached_logits(CountingTeacher(), images.train, tmp_path / "cache")
+    def maps(rows):
+        asked.append(len(rows))
+        return np.asarray(rows.inputs.pixels.transpose(0, 3, 1, 2), np.float32) / 255
+
+    first = cached_features("d", "layer3", images.train, store, maps)
+    second = cached_features("d", "layer3", images.train, store, maps)
+    cached_features("d", "layer2", images.train, store, maps)
+    cached_features("e", "layer3", images.train, store, maps)
+
+    assert (first.dtype, first.shape) == (np.float16, (20, 3, 4, 5))
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_allclose(first, maps(images.train), rtol=2**-11)
+    assert len(asked) == 3 + 1  # the last time by this test
+    with pytest.raises(BadTeacher, match="the teacher at layer1 answers row 0 of the data with nan; finite numbers"):
+        cached_features("d", "layer1", images.train, store, lambda rows: np.full((len(rows), 2, 2), np.nan, np.float32))
 
 
 def test_the_digest_of_rows_follows_inputs_and_positions(images, mixed):

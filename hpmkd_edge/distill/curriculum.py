@@ -1,0 +1,233 @@
+"""All the ways to train one student: component after component, each in a race with what was best before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hpmkd_edge.bench.comparison import Gain
+from hpmkd_edge.distill.candidates import Duel, Finding, Finish, Race, Rival, duel, merit, race_of
+from hpmkd_edge.distill.configuration import Settle
+from hpmkd_edge.distill.lesson import Lesson, View
+from hpmkd_edge.distill.links import forge
+from hpmkd_edge.distill.methods.table import feels_temperature
+from hpmkd_edge.distill.mixture import Mixture
+from hpmkd_edge.distill.sequential import follow
+from hpmkd_edge.distill.stages import StagePlan
+from hpmkd_edge.distill.workshop import Assignment, Workshop
+from hpmkd_edge.errors import BadTeacher
+from hpmkd_edge.plan.chain import intermediates
+from hpmkd_edge.plan.components import Components
+from hpmkd_edge.plan.settings import Settings
+from hpmkd_edge.students.family import Size
+
+# A longer chain costs a training more: it must pay for it (HPM-KD's ε; the paper gives 0.5 to 1 %).
+LEAST_GAIN_POINTS: Final = 0.5
+LONGEST_CHAIN: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curriculum:
+    """What every student of a run is taught from.
+
+    Attributes:
+        untaught: the lesson without a guide.
+        teacher: of the best teacher, by name, and *teacher_accuracy* on validation rows.
+        mixtures: of several teachers together.
+        labels: of the validation rows.
+        teacher_parameters: None where the teacher has no such count.
+        refuse_weak: whether a teacher that does not beat direct training ends the run.
+        settle: finds settings for a size; None where the component is off.
+        schedule: the strategy of the temperature to race with, a name of `distill.temperature.SCHEDULES`.
+        stages: of sequential distillation; None where none are asked for.
+        maps: gives the best teacher's features for each view, for stages that teach by features.
+    """
+
+    workshop: Workshop
+    components: Components
+    untaught: Lesson
+    views: tuple[View, ...]
+    teacher: tuple[str, Lesson]
+    teacher_accuracy: float
+    teacher_parameters: int | None
+    refuse_weak: bool
+    mixtures: tuple[Mixture, ...]
+    labels: NDArray[np.int64]
+    ladder: tuple[Size, ...]
+    settle: Settle | None
+    schedule: str
+    stages: StagePlan | None = None
+    maps: Callable[[], tuple[Tensor, ...]] = tuple
+
+
+def train_best(end: Size, between: Sequence[Size], curriculum: Curriculum) -> Race:
+    """Train a student of size *end* in every way that the curriculum has, at equal epochs, and compare them.
+
+    The order is greedy: plain KD against labels alone, then several teachers, then a moving temperature, then a chain
+    of intermediates, then stages. Each is built on what was best before it, and competes with it.
+
+    Args:
+        between: intermediates that the chain must have; where there are none the chain grows as far as it gains.
+
+    Raises:
+        BadTeacher: the teacher is no better than the student trained on labels alone, and that is not accepted.
+    """
+    return _Course(end, curriculum).run(between)
+
+
+class _Course:
+    """A race in the making."""
+
+    def __init__(self, end: Size, curriculum: Curriculum) -> None:
+        self.end, self.curriculum = end, curriculum
+        self.workshop = curriculum.workshop
+        self.finishes: list[Finish] = []
+        self.findings: list[Finding] = []
+        self.alone: Settings | None = None
+
+    def run(self, between: Sequence[Size]) -> Race:
+        curriculum = self.curriculum
+        self.configure()
+        direct = Rival(name="direct", lesson=curriculum.untaught, settings=self.alone)
+        lessons = (curriculum.teacher, *((mixture.name, mixture.lesson) for mixture in curriculum.mixtures))
+        self.train([direct, *(Rival(name=name, lesson=lesson) for name, lesson in lessons)])
+        self.check_teacher()
+        self.weigh_teachers()
+        self.move_temperature()
+        self.grow_chain(between)
+        self.follow_stages()
+        return race_of(
+            self.finishes,
+            curriculum.labels,
+            seed=self.workshop.seed,
+            findings=self.findings,
+            settings=self.workshop.settings,
+        )
+
+    @property
+    def best(self) -> Finish:
+        """The best on validation rows of all that have a teacher."""
+        return max(self.finishes[1:], key=merit)
+
+    def train(self, rivals: Sequence[Rival]) -> None:
+        """Train *rivals* side by side."""
+        trained = self.workshop.train_all(
+            [
+                Assignment(
+                    size=self.end,
+                    lesson=rival.lesson,
+                    label=f"{self.end.label}: {rival.name}",
+                    settings=rival.settings,
+                    start=rival.start,
+                )
+                for rival in rivals
+            ]
+        )
+        self.finishes += [Finish(rival=rival, trained=one) for rival, one in zip(rivals, trained, strict=True)]
+
+    def say(self, component: str, sentence: str, duel: Duel | None = None) -> None:
+        """Keep what a component did."""
+        self.findings.append(Finding(component=component, sentence=sentence, duel=duel))
+
+    def compare(self, of: Finish, over: Finish) -> Duel:
+        """Compare two finishers on the validation rows."""
+        return duel(of, over, self.curriculum.labels, seed=self.workshop.seed)
+
+    def configure(self) -> None:
+        """Let the configuration manager choose the settings that all rivals share."""
+        settle = self.curriculum.settle
+        if settle is None:
+            return
+        settled = settle(self.end, self.curriculum.teacher[1], self.workshop)
+        self.workshop, self.alone = replace(self.workshop, settings=settled.settings), settled.alone
+        self.say("configuration", settled.sentence)
+
+    def check_teacher(self) -> None:
+        """Refuse a teacher that does not beat the student trained on labels alone."""
+        direct, accuracy = self.finishes[0].trained.accuracy, self.curriculum.teacher_accuracy
+        if self.curriculum.refuse_weak and accuracy <= direct:
+            raise BadTeacher(
+                f"{self.curriculum.teacher[0].removeprefix('KD from ')} has {accuracy:.2%} of the validation rows, and"
+                f" the student {self.end.label} has {direct:.2%} without it: it has nothing to teach. Give a better"
+                " teacher, or --accept-weak-teacher."
+            )
+
+    def weigh_teachers(self) -> None:
+        """Say what several teachers together are worth beside the best one."""
+        together = self.finishes[2:]
+        if together:
+            best, worth = max(together, key=merit), self.curriculum.mixtures[-1].worth
+            shares = ", ".join(f"{share:.0%}" for share in worth.mean_weights) if worth is not None else "equal"
+            self.say("attention", f"shares {shares}; {best.rival.name} is best", self.compare(best, self.finishes[1]))
+
+    def move_temperature(self) -> None:
+        """Train once more on the best lesson, with a temperature that moves."""
+        curriculum, best = self.curriculum, self.best
+        settings = best.rival.settings or self.workshop.settings
+        if not curriculum.components.uses("temperature"):
+            return
+        if not feels_temperature(settings.method):
+            self.say("temperature", f"the loss {settings.method} has no temperature")
+            return
+        moving = replace(settings, schedule=curriculum.schedule)
+        self.train([replace(best.rival, name=f"{best.rival.name}, T by {curriculum.schedule}", settings=moving)])
+        heats = self.finishes[-1].trained.temperatures
+        self.say(
+            "temperature",
+            f"{curriculum.schedule}, T from {heats[0]:.2f} to {heats[-1]:.2f}",
+            self.compare(self.finishes[-1], best),
+        )
+
+    def grow_chain(self, between: Sequence[Size]) -> None:
+        """Put intermediates between teacher and student, one more as long as the final student gains by it."""
+        curriculum, head = self.curriculum, self.best
+        if between:
+            self.link(tuple(between), head, head)
+        elif curriculum.components.uses("chain"):
+            shorter = head
+            for count in range(1, LONGEST_CHAIN + 1):
+                sizes = intermediates(curriculum.ladder, self.end, curriculum.teacher_parameters, count)
+                if sizes is None:
+                    self.say("chain", f"the ladder has no room for {count} between teacher and student")
+                    return
+                gain = self.link(sizes, head, shorter)
+                if gain is None or gain.points < LEAST_GAIN_POINTS or gain.low <= 0:
+                    return
+                shorter = self.finishes[-1]
+
+    def link(self, sizes: tuple[Size, ...], head: Finish, shorter: Finish) -> Gain | None:
+        """Train a chain through *sizes*, taught as *head* was; return its gain over *shorter*, None if cut short."""
+        direct = self.finishes[0].trained.accuracy
+        workshop = replace(self.workshop, settings=head.rival.settings or self.workshop.settings)
+        links = forge(sizes, self.end, head.rival.lesson, self.curriculum.views, workshop, least=direct)
+        if links.weak is not None:
+            weak = links.weak
+            self.say(
+                "chain",
+                f"{weak.size.label} has {weak.trained.accuracy:.2%} of the validation rows, no more than the student on"
+                f" labels alone ({direct:.2%}): it does not teach",
+            )
+        if not links.members:
+            return None
+        names = ", ".join(member.size.label for member in links.members)
+        rival = replace(head.rival, name=f"chain through {names}", lesson=links.lesson, start=links.start)
+        self.train([rival])
+        compared = self.compare(self.finishes[-1], shorter)
+        began = f"begun from {links.start.source}'s weights" if links.start else "begun from random weights"
+        self.say("chain", f"through {names}, {began}", compared)
+        return compared.gain if links.weak is None else None
+
+    def follow_stages(self) -> None:
+        """Teach by one loss after the other, where stages are asked for."""
+        curriculum, single = self.curriculum, self.finishes[1]
+        if curriculum.stages is None:
+            return
+        trained = follow(curriculum.stages, self.end, single.rival.lesson, self.workshop, curriculum.maps)
+        names = ", ".join(stage.method for stage in curriculum.stages.stages)
+        self.finishes.append(Finish(rival=replace(single.rival, name=f"stages {names}", method=names), trained=trained))
+        self.say("stages", f"{names}, over one stage of as many epochs", self.compare(self.finishes[-1], single))

@@ -1,0 +1,97 @@
+"""The lessons of several teachers together: equal shares, shares by label, or shares that are learned."""
+
+# Shape suffixes: N = rows, M = teachers, K = classes.
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hpmkd_edge.distill.attention import compact, cross_fit
+from hpmkd_edge.distill.ensemble import Worth, closed_form, mixture_logits, worth_of
+from hpmkd_edge.distill.lesson import Lesson, View, guided
+from hpmkd_edge.tasks.task import Rows
+
+AT_ONCE: Final = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A teacher as a lesson needs it: its name, the digest of all that its answers depend on, and its answers."""
+
+    name: str
+    digest: str
+    answer: Callable[[Rows], NDArray[np.floating]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mixture:
+    """A lesson of several teachers.
+
+    Attributes:
+        worth: of the learned weights on rows whose labels they have not seen; None where nothing was learned.
+    """
+
+    name: str
+    lesson: Lesson
+    worth: Worth | None
+
+
+def mixtures(
+    untaught: Lesson, views: Sequence[View], sources: Sequence[Source], *, attention: bool, seed: int
+) -> tuple[Mixture, ...]:
+    """Return the lessons that *sources* give together; none where there is only one.
+
+    Args:
+        attention: weigh the teachers row by row, by the closed form and by a net (HPM-KD, arXiv 2512.09886); else all
+            rows listen to all of them alike.
+        seed: of the net.
+    """
+    if len(sources) < 2:
+        return ()
+    labels = untaught.labels.cpu().numpy()
+    digests = " ".join(source.digest for source in sources)
+
+    count = len(sources)
+
+    def lesson(weigh: Callable[[Tensor, NDArray[np.float32]], NDArray[np.float32]], kind: str) -> Lesson:
+        # View by view: all teachers' answers to all views at once would be gigabytes for a hundred classes.
+        logits = []
+        for view, rows in zip(views, untaught.views, strict=True):
+            teachers = _stacked(sources, view)
+            logits.append(mixture_logits(teachers, weigh(rows, teachers)))
+        return guided(untaught, logits, sources=f"{kind} of {digests}")
+
+    if not attention:
+        even = np.full((len(labels), count), 1 / count, np.float32)
+        return (Mixture(name=f"KD from the mean of {count}", lesson=lesson(lambda *_: even, "mean"), worth=None),)
+    features, answers = _features(untaught, untaught.views[0]), _stacked(sources, views[0])
+    net = cross_fit(features, answers, labels, seed=seed)
+    return (
+        Mixture(
+            name=f"KD from {count}, weighed by label",
+            lesson=lesson(lambda _, teachers: closed_form(teachers, labels), "closed form"),
+            worth=None,
+        ),
+        Mixture(
+            name=f"KD from {count}, by attention",
+            lesson=lesson(lambda rows, teachers: net.weights(_features(untaught, rows), teachers), f"attention {seed}"),
+            worth=worth_of(net.weights(features, answers), answers, labels),
+        ),
+    )
+
+
+def _stacked(sources: Sequence[Source], view: View) -> NDArray[np.float32]:
+    """Return all teachers' logits for a view: [M, N, K]."""
+    return np.stack([np.asarray(source.answer(view.rows), np.float32) for source in sources])
+
+
+def _features(lesson: Lesson, stored: Tensor) -> Tensor:
+    """Return what the net sees of stored rows, [N, F]."""
+    return torch.cat([compact(lesson.inlet.open(rows)).cpu() for rows in torch.split(stored, AT_ONCE)])

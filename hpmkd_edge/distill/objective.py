@@ -1,0 +1,83 @@
+"""The loss of a training: labels, guides, features and an earlier stage, as its settings weigh them."""
+
+# Shape suffixes: B = batch, K = classes, G = guides.
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from hpmkd_edge.distill.lesson import Lesson
+from hpmkd_edge.distill.methods.method import FeatureMethod, Method
+from hpmkd_edge.distill.methods.table import find_feature_method, find_method, is_feature_method
+from hpmkd_edge.distill.reference import reference_loss
+from hpmkd_edge.plan.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """`ce_weight · CE + kd_weight · method + λ_r · reference` over batches of one lesson.
+
+    Attributes:
+        method: on logits, or None where nobody teaches by logits.
+        features: on features, or None.
+    """
+
+    lesson: Lesson
+    settings: Settings
+    method: Method | None
+    features: FeatureMethod | None
+
+    def labels(self, student_BK: Tensor, rows_B: Tensor, view: int) -> Tensor:
+        """Return the cross-entropy with the labels, each mixed row's shared between its two."""
+        smoothing, mix = self.settings.label_smoothing, self.lesson.mixes[view]
+        labels_B = self.lesson.labels[rows_B]
+        if mix is None:
+            return functional.cross_entropy(student_BK, labels_B, label_smoothing=smoothing)
+        own, other = (
+            functional.cross_entropy(student_BK, labels, label_smoothing=smoothing, reduction="none")
+            for labels in (labels_B, mix.labels[rows_B])
+        )
+        share = mix.share[rows_B]
+        return (share * own + (1 - share) * other).mean()
+
+    def guidance(self, student_BK: Tensor, rows_B: Tensor, view: int, kept: list[int], temperature: float) -> Tensor:
+        """Return the mean loss over the *kept* guides (dense guidance; HPM-KD, arXiv 2512.09886)."""
+        assert self.method is not None
+        labels_B = self.lesson.labels[rows_B]
+        losses = [
+            self.method.loss(student_BK, self.lesson.guides[guide][view][rows_B], labels_B, temperature)
+            for guide in kept
+        ]
+        return torch.stack(losses).mean() if len(losses) > 1 else losses[0]
+
+    def earlier(self, student_BK: Tensor, rows_B: Tensor, view: int, temperature: float) -> Tensor:
+        """Return the weighted distance from the student of the stage before (SMSKD, arXiv 2601.15657)."""
+        reference = self.lesson.reference
+        assert reference is not None
+        loss = reference_loss(student_BK, reference.logits[view][rows_B], reference.weights[view][rows_B], temperature)
+        return reference.strength * loss
+
+    def kept_guides(self, steps: int, seed: int) -> list[list[int]]:
+        """Draw for each of *steps* which guides are heard: each is left out with its probability, never all at once."""
+        count = len(self.lesson.guides)
+        if count < 2 or self.method is None:
+            return [list(range(count))] * steps
+        draws = torch.rand(steps, count, generator=torch.Generator().manual_seed(seed))
+        heard = (draws >= self.settings.guidance_drop).tolist()
+        return [[guide for guide in range(count) if row[guide]] or list(range(count)) for row in heard]
+
+
+def objective_of(lesson: Lesson, settings: Settings) -> Objective:
+    """Return the objective that *settings* name for *lesson*.
+
+    Raises:
+        BadConfiguration: the method is unknown, or has no gradient for so many classes.
+    """
+    if is_feature_method(settings.method) and lesson.maps:
+        return Objective(lesson=lesson, settings=settings, method=None, features=find_feature_method(settings.method))
+    method = find_method(settings.method, lesson.guides[0][0].shape[1]) if lesson.guides else None
+    return Objective(lesson=lesson, settings=settings, method=method, features=None)

@@ -1,0 +1,69 @@
+"""Sequential stages: one loss after the other on one student (SMSKD, arXiv 2601.15657)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from torch import Tensor
+
+from hpmkd_edge.distill.lesson import Lesson, Reference
+from hpmkd_edge.distill.methods.table import is_feature_method
+from hpmkd_edge.distill.reference import reference_weights
+from hpmkd_edge.distill.stages import Stage, StagePlan
+from hpmkd_edge.distill.torch_link import Trained, predict
+from hpmkd_edge.distill.workshop import Assignment, Workshop
+from hpmkd_edge.students.family import Size
+from hpmkd_edge.students.inherit import Start
+
+
+def follow(
+    plan: StagePlan, size: Size, lesson: Lesson, workshop: Workshop, maps: Callable[[], tuple[Tensor, ...]]
+) -> Trained:
+    """Train a student of *size* through the stages of *plan*; each goes on from the weights of the one before.
+
+    From the second stage on the student is also held near to what it was at the end of the stage before.
+
+    Args:
+        lesson: with one guide, the teacher.
+        maps: gives the teacher's features for each view; asked only if a stage teaches by features.
+
+    Returns:
+        The last stage's training; its seconds are those of all stages.
+    """
+    start: Start | None = None
+    reference: Reference | None = None
+    seconds, path = 0.0, "stages"
+    trained: Trained | None = None
+    for number, stage in enumerate(plan.stages, 1):
+        path = f"{path} {stage}"
+        settings = replace(workshop.settings, method=stage.method, epochs=stage.epochs)
+        assignment = Assignment(
+            size=size,
+            lesson=replace(
+                lesson,
+                reference=reference,
+                maps=maps() if is_feature_method(stage.method) else (),
+                sources=f"{lesson.sources} {path}",
+            ),
+            label=f"{size.label}: stage {number}, {stage.method}",
+            settings=settings,
+            start=start,
+        )
+        (trained,) = workshop.train_all([assignment])
+        seconds += trained.seconds
+        start = Start(source=f"stage {number}", weights=trained.module.state_dict())
+        if number < len(plan.stages):
+            reference = _reference(trained, lesson, plan.stages[number])
+    assert trained is not None
+    return replace(trained, seconds=seconds, epochs=plan.epochs)
+
+
+def _reference(trained: Trained, lesson: Lesson, stage: Stage) -> Reference:
+    """Let the finished stage answer every view, and weigh the rows as the next *stage* asks."""
+    device = lesson.labels.device
+    module = trained.module.to(device)
+    logits = tuple(predict(module, lesson, view).clone() for view in lesson.views)
+    trained.module.cpu()
+    weights = tuple(reference_weights(teacher, lesson.labels, stage.weighting) for teacher in lesson.guides[0])
+    return Reference(logits=logits, weights=weights, strength=stage.reference_weight)

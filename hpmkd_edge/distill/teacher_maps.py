@@ -1,0 +1,78 @@
+"""What a teacher holds inside, for stages that teach by features."""
+
+# Shape suffixes: N = rows.
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from hpmkd_edge.distill.first_teacher import TrainedHere
+from hpmkd_edge.distill.lesson import View
+from hpmkd_edge.distill.taps import choose_tap, find_tap, list_taps, tap_features
+from hpmkd_edge.errors import BadConfiguration
+from hpmkd_edge.store.objects import Store
+from hpmkd_edge.tasks.task import Inputs, Rows
+from hpmkd_edge.teachers.cached import cached_features
+from hpmkd_edge.teachers.teacher import Teacher
+from hpmkd_edge.teachers.torch_file import TorchTeacher
+
+AT_ONCE: Final = 256
+
+
+def maps_of(
+    teacher: Teacher, views: Sequence[View], store: Store, tap: str | None, device: torch.device
+) -> tuple[Tensor, ...]:
+    """Return the teacher's features at *tap* for each view: float16 tensors [N, …] on *device*.
+
+    Args:
+        tap: the name of one of its modules, or None for its last maps.
+
+    Raises:
+        BadConfiguration: the teacher is no torch module, or has no such tap.
+    """
+    module, prepare = _opened(teacher)
+    taps = list_taps(module, prepare(views[0].rows.take(np.arange(2)).inputs))
+    name = choose_tap(taps, "teacher") if tap is None else tap
+    find_tap(name, taps, "teacher")
+
+    def batches(rows: Rows) -> Iterator[Tensor]:
+        for start in range(0, len(rows), AT_ONCE):
+            yield prepare(rows.take(np.arange(start, min(start + AT_ONCE, len(rows)))).inputs)
+
+    def features(rows: Rows) -> NDArray[np.float32]:
+        return np.asarray(tap_features(module, name, batches(rows)), np.float32)
+
+    return tuple(
+        torch.from_numpy(np.array(cached_features(teacher.digest, name, view.rows, store, features))).to(device)
+        for view in views
+    )
+
+
+def check_open(teacher: Teacher) -> None:
+    """Stop before anything is trained if features cannot be read from *teacher*.
+
+    Raises:
+        BadConfiguration: it is no torch module.
+    """
+    _opened(teacher)
+
+
+def _opened(teacher: Teacher) -> tuple[nn.Module, Callable[[Inputs], Tensor]]:
+    """Return the teacher's module and what makes its input of raw rows."""
+    if isinstance(teacher, TrainedHere):
+        inlet = teacher.lesson.inlet
+        module = teacher.module.cpu().eval()
+        return module, lambda inputs: inlet.open(inlet.store(inputs))
+    if isinstance(teacher, TorchTeacher):
+        own, device = teacher.module, teacher.device
+        return own, lambda inputs: teacher.prepare(inputs).to(device)
+    raise BadConfiguration(
+        f"{teacher.name} ({teacher.kind}) has no modules to read features from; stages by features need a teacher of"
+        " the form file.py:function."
+    )

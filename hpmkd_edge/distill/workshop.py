@@ -1,0 +1,283 @@
+"""Where students are trained: one alone or several side by side, each training kept under what decides its outcome."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hpmkd_edge import kernels
+from hpmkd_edge.distill.executors import WORTH_PROCESSES_S, InProcess
+from hpmkd_edge.distill.lesson import Lesson
+from hpmkd_edge.distill.pipeline import Executor, Job, Rates, run_jobs
+from hpmkd_edge.distill.step import PLAIN, StepPlan
+from hpmkd_edge.distill.torch_link import Trained, train_link, trains_alone
+from hpmkd_edge.errors import TrainingFailed
+from hpmkd_edge.plan.settings import Settings
+from hpmkd_edge.store.objects import Store
+from hpmkd_edge.students.family import Family, Shape, Size
+from hpmkd_edge.students.inherit import Start, begin
+
+log = logging.getLogger(__name__)
+
+
+# What a step costs beside its arithmetic, in parameters times rows.
+STEP_COST = 2e6
+
+
+def _plain(_family: Family, _size: Size) -> StepPlan:
+    return PLAIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """One training that is asked for.
+
+    Attributes:
+        label: for bars and logs.
+        settings: None for the workshop's own.
+        start: weights to begin from; None for random ones.
+        may_fail: whether a loss that is no longer finite ends this training alone, and not the run.
+    """
+
+    size: Size
+    lesson: Lesson
+    label: str
+    settings: Settings | None = None
+    start: Start | None = None
+    may_fail: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """An assignment with all that a worker process needs to carry it out; see `carry_out`."""
+
+    family: Family
+    shape: Shape
+    seed: int
+    assignment: Assignment
+    settings: Settings
+    plan: StepPlan
+    threads: int
+    saved: Path
+
+
+def carry_out(_context: object, stop: Callable[[], bool], order: Order) -> float:
+    """Train what *order* says, in whichever process this is; its state file holds the outcome. Return its seconds."""
+    trained = _attempt(order, stop)
+    return 0.0 if trained is None else trained.seconds
+
+
+def _attempt(order: Order, stop: Callable[[], bool]) -> Trained | None:
+    """Train, or return None where the training failed, now or before, and may."""
+    failed = order.saved.with_suffix(".failed")
+    if failed.exists():
+        return None
+    try:
+        return _train(order, stop)
+    except TrainingFailed as error:
+        if not order.assignment.may_fail:
+            raise
+        log.warning("%s", error)
+        failed.write_text(str(error), encoding="utf-8")
+        return None
+
+
+def _train(order: Order, stop: Callable[[], bool]) -> Trained:
+    asked = order.assignment
+    module = begin(order.family.build(asked.size, order.shape, order.seed), asked.start)
+    return train_link(
+        module,
+        asked.lesson,
+        order.settings,
+        seed=order.seed,
+        saved=order.saved,
+        stop=stop,
+        label=asked.label,
+        plan=order.plan,
+        threads=order.threads,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """What every training of a run shares.
+
+    Attributes:
+        seed: of weights and order.
+        folder: where the states of trainings under way lie, one file each, named by content.
+        stop: asked after each epoch.
+        store: where finished trainings are kept between runs, or None.
+        executor: carries out several assignments at once.
+        workers: how many at most; the threads are divided among them.
+        plan_of: how a step of a size is computed.
+        rates: learns how long trainings take.
+        spent: grows with the seconds of each training, also of one that was found: by its key.
+    """
+
+    family: Family
+    shape: Shape
+    settings: Settings
+    seed: int
+    folder: Path
+    stop: Callable[[], bool]
+    store: Store | None = None
+    executor: Executor = field(default_factory=InProcess)
+    workers: int = 1
+    plan_of: Callable[[Family, Size], StepPlan] = _plain
+    rates: Rates = field(default_factory=Rates)
+    spent: dict[str, float] = field(default_factory=dict)
+
+    def train(self, size: Size, lesson: Lesson, label: str, *, start: Start | None = None) -> Trained:
+        """Train one student of *size*, or take up or read back the training that folder or store hold.
+
+        Raises:
+            TrainingFailed: the loss is no longer finite.
+            Interrupted: *stop* said so; the state is saved.
+        """
+        return self.train_all([Assignment(size=size, lesson=lesson, label=label, start=start)])[0]
+
+    def train_all(self, assignments: Sequence[Assignment]) -> tuple[Trained, ...]:
+        """Carry out independent *assignments*, none of which may fail; see `attempt_all`."""
+        trained = self.attempt_all(assignments)
+        return tuple(one for one in trained if one is not None)
+
+    def attempt_all(self, assignments: Sequence[Assignment]) -> tuple[Trained | None, ...]:
+        """Carry out independent *assignments*, side by side where there are workers for it.
+
+        The threads of each follow from the number of assignments alone, not from how many are found finished, so that
+        a run that is taken up computes what an unbroken one does.
+
+        Returns:
+            The trainings in their order; None for one that has failed and may.
+
+        Raises:
+            TrainingFailed: the loss of one that may not fail is no longer finite; the others are stopped.
+            Interrupted: *stop* said so; the states are saved.
+        """
+        side_by_side = min(self.workers, len(assignments))
+        orders = [self._order(assignment, side_by_side) for assignment in assignments]
+        found = [self._find(order) for order in orders]
+        missing = [order for order, trained in zip(orders, found, strict=True) if trained is None]
+        if len(missing) > 1 and side_by_side > 1:
+            self._side_by_side({order.saved: order for order in missing})
+        return tuple(
+            trained or self._find(order) or self._finished(order) for order, trained in zip(orders, found, strict=True)
+        )
+
+    def _side_by_side(self, orders: Mapping[Path, Order]) -> None:
+        """Carry out *orders* in worker processes, if they take long enough to be worth the start of those.
+
+        Where no rate is known yet, the shortest is done here first, to measure one. Which process does the work changes
+        no outcome.
+        """
+        jobs = [
+            Job(name=path.stem, call=carry_out, arguments=(order,), kind="training", units=_units(order))
+            for path, order in orders.items()
+        ]
+        jobs.sort(key=lambda job: job.units)
+        if self.rates.estimate(jobs[0]) is None:
+            run_jobs(jobs[:1], InProcess(), rates=self.rates, stop=self.stop, label="train")
+            jobs = jobs[1:]
+        seconds = sum(self.rates.estimate(job) or 0.0 for job in jobs)
+        if len(jobs) > 1 and seconds > WORTH_PROCESSES_S:
+            run_jobs(jobs, self.executor, rates=self.rates, stop=self.stop, label="train side by side")
+
+    def _order(self, assignment: Assignment, side_by_side: int) -> Order:
+        settings = assignment.settings or self.settings
+        plan, lesson = self.plan_of(self.family, assignment.size), assignment.lesson
+        threads = 1 if trains_alone(lesson, settings) else max(1, torch.get_num_threads() // side_by_side)
+        student = f"{self.family.digest} {assignment.size} from {_digest_of(assignment.start)}"
+        key = key_of(lesson, settings, seed=self.seed, student=student, plan=plan, threads=threads)
+        return Order(
+            family=self.family,
+            shape=self.shape,
+            seed=self.seed,
+            assignment=assignment,
+            settings=settings,
+            plan=plan,
+            threads=threads,
+            saved=self.folder / f"{key}.pt",
+        )
+
+    def _find(self, order: Order) -> Trained | None:
+        """Return the training from the store, if it is there."""
+        path = self.store.find(order.saved.stem, kind="training") if self.store is not None else None
+        if path is None:
+            return None
+        try:
+            kept = torch.load(path, weights_only=True)
+        except FileNotFoundError:  # evicted by another process just now
+            return None
+        module = self.family.build(order.assignment.size, self.shape, self.seed)
+        module.load_state_dict(kept.pop("weights"))
+        logits = np.asarray(kept.pop("logits").numpy(), np.float32)
+        trained = Trained(module=module.eval(), logits=logits, **{**kept, "temperatures": tuple(kept["temperatures"])})
+        self.spent[order.saved.stem] = trained.seconds
+        return trained
+
+    def _finished(self, order: Order) -> Trained | None:
+        """Train here what is not finished yet, and keep it."""
+        trained = _attempt(order, self.stop)
+        if trained is None:
+            return None
+        self.spent[order.saved.stem] = trained.seconds
+        if self.store is not None:
+            kept: dict[str, object] = {
+                "weights": trained.module.state_dict(),
+                "logits": torch.from_numpy(trained.logits),
+                "temperatures": list(trained.temperatures),
+            }
+            for name in ("accuracy", "loss", "best_epoch", "epochs", "seconds"):
+                kept[name] = getattr(trained, name)
+            self.store.put(order.saved.stem, lambda path: torch.save(kept, path), kind="training", suffix=".pt")
+        return trained
+
+
+def _units(order: Order) -> float:
+    """Return what a training's seconds are about proportional to: rows seen times parameters, and a step's own cost."""
+    asked = order.assignment
+    steps = order.settings.epochs * len(asked.lesson.labels) / order.settings.batch
+    return steps * (STEP_COST + order.settings.batch * asked.size.parameters * (1 + len(asked.lesson.guides) / 10))
+
+
+def _digest_of(start: Start | None) -> str:
+    if start is None:
+        return "random"
+    digest = hashlib.sha256()
+    for name, value in sorted(start.weights.items()):
+        digest.update(name.encode())
+        digest.update(_bytes_of(value))
+    return digest.hexdigest()
+
+
+def _bytes_of(value: Tensor) -> bytes:
+    return value.detach().cpu().contiguous().numpy().tobytes()
+
+
+@cache
+def _code() -> str:
+    """Return a hash of the source of all that a training runs through: an old outcome is not taken for a new one."""
+    import hpmkd_edge
+
+    package = Path(hpmkd_edge.__path__[0])
+    rooms = [package / room for room in ("distill", "students", "tasks")] + [Path(kernels.__path__[0])]
+    digest = hashlib.sha256()
+    for room in rooms:
+        for path in sorted(room.rglob("*.py")):
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def key_of(lesson: Lesson, settings: Settings, *, seed: int, student: str, plan: StepPlan, threads: int) -> str:
+    """Return the name of a training: a hash of everything that its outcome depends on."""
+    code = f"{_code()} torch {torch.__version__} {lesson.labels.device.type} {plan} threads {threads}"
+    text = f"{lesson.sources} {sorted(asdict(settings).items())} {seed} {student} {code}"
+    return hashlib.sha256(text.encode()).hexdigest()[:24]

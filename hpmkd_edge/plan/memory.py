@@ -1,0 +1,150 @@
+"""The shared optimization memory: what was trained on which task, and what came of it (HPM-KD, arXiv 2512.09886)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from sqlalchemy import Column, Engine, Float, MetaData, String, Table, Text, delete, func, insert, select
+
+from hpmkd_edge.store.database import create_tables, reading, writing
+
+_TABLES: Final = MetaData()
+_TRIALS: Final = Table(
+    "trials",
+    _TABLES,
+    Column("key", String(64), primary_key=True),
+    Column("task", String(64), nullable=False, index=True),
+    Column("kind", String(40), nullable=False, index=True),
+    Column("created", Float(53), nullable=False, index=True),
+    Column("content", Text, nullable=False),
+)
+# What differs when the very same training is done, or only read back, once more; a later prediction has seen the
+# outcome of the first.
+_INCIDENTAL: Final = ("seconds", "created", "predicted")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One training and its outcome.
+
+    Attributes:
+        task: digest of the task, in hex.
+        kind: of the task: "images" or "table".
+        family: of the student.
+        traits: meta-features of task, teacher and student; finite.
+        settings: the training's, by name: numbers, texts, truth values.
+        schedule: name of the temperature's schedule.
+        accuracy: of the student on validation rows; teacher_accuracy of its teacher, above 0.
+        predicted: the retention that was expected before the training, None where nothing was.
+        created: seconds since 1970.
+        version: of hpmkd-edge.
+    """
+
+    task: str
+    task_name: str
+    kind: str
+    family: str
+    traits: Mapping[str, float]
+    settings: Mapping[str, Any]
+    schedule: str
+    loss: str
+    accuracy: float
+    teacher_accuracy: float
+    epochs: int
+    seconds: float
+    predicted: float | None
+    seed: int
+    created: float
+    version: str
+
+    @property
+    def retention(self) -> float:
+        """The share of the teacher's accuracy that the student has reached; above 1 where it is better."""
+        return self.accuracy / self.teacher_accuracy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictionError:
+    """How far predicted retentions were from what came of it.
+
+    Attributes:
+        mean: of the absolute differences, None before the first prediction.
+        predictions: how many it is the mean of.
+    """
+
+    mean: float | None
+    predictions: int
+
+
+class Memory:
+    """The trials of all runs, in the database of `open_database`; any number of processes may write at once."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Open the memory in *engine*.
+
+        Raises:
+            BadOutput: the database cannot be written.
+        """
+        self.engine = engine
+        create_tables(engine, _TABLES)
+
+    def remember(self, trial: Trial) -> None:
+        """Keep *trial*, once: one that differs in time or prediction alone is known already.
+
+        Raises:
+            BadOutput: the database cannot be written.
+            ValueError: a number in it is not finite.
+        """
+        key, content = _key_of(trial), json.dumps(asdict(trial), allow_nan=False)
+        with writing(self.engine) as connection:
+            if connection.scalar(select(_TRIALS.c.key).where(_TRIALS.c.key == key)) is None:
+                connection.execute(
+                    insert(_TRIALS).values(
+                        key=key, task=trial.task, kind=trial.kind, created=trial.created, content=content
+                    )
+                )
+
+    def trials(self, kind: str | None = None, excluding: Collection[str] = ()) -> tuple[Trial, ...]:
+        """Return the trials, oldest first.
+
+        Args:
+            kind: of the task, or None for all.
+            excluding: digests of tasks whose trials are left out, to predict a task from others alone.
+
+        Raises:
+            BadOutput: the database cannot be read.
+        """
+        query = select(_TRIALS.c.content).order_by(_TRIALS.c.created, _TRIALS.c.key)
+        if kind is not None:
+            query = query.where(_TRIALS.c.kind == kind)
+        if excluding:
+            query = query.where(_TRIALS.c.task.not_in(sorted(set(excluding))))
+        with reading(self.engine) as connection:
+            return tuple(Trial(**json.loads(content)) for content in connection.scalars(query))
+
+    def prediction_error(self) -> PredictionError:
+        """Return how well outcomes were predicted so far."""
+        errors = [abs(trial.predicted - trial.retention) for trial in self.trials() if trial.predicted is not None]
+        return PredictionError(mean=sum(errors) / len(errors) if errors else None, predictions=len(errors))
+
+    def forget(self, task: str) -> int:
+        """Remove the trials of the task with this digest, and return how many there were."""
+        with writing(self.engine) as connection:
+            return connection.execute(delete(_TRIALS).where(_TRIALS.c.task == task)).rowcount
+
+    def prune(self, most: int) -> int:
+        """Remove the oldest trials until at most *most* are left, and return how many went."""
+        with writing(self.engine) as connection:
+            count = connection.scalar(select(func.count()).select_from(_TRIALS)) or 0
+            oldest = select(_TRIALS.c.key).order_by(_TRIALS.c.created, _TRIALS.c.key).limit(max(0, count - most))
+            return connection.execute(delete(_TRIALS).where(_TRIALS.c.key.in_(oldest))).rowcount
+
+
+def _key_of(trial: Trial) -> str:
+    """Return the hash of what was tried and what came of it."""
+    content = {name: value for name, value in asdict(trial).items() if name not in _INCIDENTAL}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()

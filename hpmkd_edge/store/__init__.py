@@ -1,0 +1,1 @@
+"""What outlives a run: files by content and the database beside them, safe for several processes at once."""

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
-from typing import ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from tqdm import tqdm
 
@@ -162,13 +162,13 @@ def _run(ablation: Ablation, folder: RunFolder) -> Evidence:
     return evidence
 
 
-def _run_seed(ablation: Ablation, seed: int, folder: RunFolder, stop: Callable[[], bool], bar: tqdm[None]) -> Ablation:
+def _run_seed(ablation: Ablation, seed: int, folder: RunFolder, stop: Callable[[], bool], bar: tqdm[Any]) -> Ablation:
     """Run the arms that *seed* has left, and keep the state after each."""
     own = RunFolder(final=folder.final, partial=folder.state / f"seed-{seed}")
-    # Only at the very first arm is a weak teacher refused: later it would cost what is done, and is noted.
-    stand = stand_for(
-        replace(ablation.request, seed=seed), own, stop, size=ablation.size, refuse_weak=not ablation.runs
-    )
+    # A teacher that is trained with each seed may differ in size, and the largest student beside it too: the first holds.
+    size = ablation.size if ablation.basis is None else ablation.basis.student
+    # Only at the very first arm is a weak teacher refused: later that would cost what is done.
+    stand = stand_for(replace(ablation.request, seed=seed), own, stop, size=size, refuse_weak=not ablation.runs)
     with closing(stand.preparation.workshop.executor):
         ablation = _informed(ablation, stand, seed)
         write_json(asdict(ablation), _kept(folder))
@@ -229,8 +229,8 @@ def _cautions(ablation: Ablation) -> list[str]:
     if not better:
         return []
     return [
-        f"With seed {', '.join(better)} the student is more accurate than its best teacher on test rows, which says that"
-        " the teacher is undertrained for this data, not that compression improves models."
+        f"With seed {', '.join(better)} the student is more accurate than its best teacher on test rows, which says"
+        " that the teacher is undertrained for this data, not that compression improves models."
     ]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
 import sys
 import traceback
 from collections.abc import Iterator
@@ -17,6 +16,8 @@ import typer
 
 from hpmkd_edge import __version__
 from hpmkd_edge.errors import BadConfiguration, EdgeError
+from hpmkd_edge.flags import takes_request
+from hpmkd_edge.request import Request
 
 app = typer.Typer(
     name="hpmkd-edge",
@@ -31,6 +32,10 @@ app = typer.Typer(
 )
 targets_app = typer.Typer(help="Look at targets and check a file of them.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(targets_app, name="targets")
+memory_app = typer.Typer(
+    help="Look at what is kept between runs, and make room.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(memory_app, name="memory")
 
 
 class Format(str, Enum):
@@ -67,83 +72,13 @@ Examples:
   hpmkd-edge compress --target rpi5 --data photos.npz --teacher net.py:resnet56 --weights resnet56.pt
   hpmkd-edge compress --resume runs/digits-jetson-20260102-030405"""
 )
+@takes_request
 def compress(
     context: typer.Context,
-    target: Annotated[list[str] | None, typer.Option(help="What it must fit; repeatable. [default: jetson]")] = None,
-    targets: TargetsFile = None,
-    data: Annotated[
-        str, typer.Option(help="'digits', a .csv, .tsv, .parquet or .npz file, or a folder of class folders.")
-    ] = "digits",
-    label: Annotated[str | None, typer.Option(help="The column, or NPZ array, to predict.")] = None,
-    split: Annotated[
-        str | None, typer.Option(help="The column that says train, validation or test.", metavar="COLUMN")
-    ] = None,
-    split_seed: Annotated[int, typer.Option(help="Of the split, where the data has none of its own.")] = 0,
-    teacher: Annotated[
-        list[str] | None,
-        typer.Option(help="file.py:function, .pt2, .onnx, .skops, or logits (.npy, .npz, .csv); repeatable."),
-    ] = None,
-    weights: Annotated[
-        list[str] | None, typer.Option(help="Weights of a file.py:function teacher, in the same order.")
-    ] = None,
-    normalize: Annotated[
-        str | None,
-        typer.Option(help="Teachers' input: unit, imagenet, cifar10, none, or MEAN,…/STD,… a channel."),
-    ] = None,
-    trust: Annotated[bool, typer.Option("--trust", help="Load pickles, which may run any code.")] = False,
-    student: Annotated[
-        str | None, typer.Option(help="mlp, residual, depthwise, or file.py:function. [default: by the data]")
-    ] = None,
-    size: Annotated[
-        str | None, typer.Option(help="The student's width and depth, such as 16x1. [default: the largest that fits]")
-    ] = None,
+    request: Request,
     output: Annotated[
         Path | None, typer.Option(help="The run's folder. [default: runs/DATA-TARGET-TIME]", metavar="DIR")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
-    rounds: Annotated[int, typer.Option(help="Most turns of train, measure, resize.")] = 3,
-    epochs: Annotated[int | None, typer.Option(help="Of each training. [default: by the rows]")] = None,
-    views: Annotated[
-        int | None,
-        typer.Option(help="Shifted copies of the images, each labeled by the teacher. [default: by the rows]"),
-    ] = None,
-    flip: Annotated[bool, typer.Option("--flip", help="Views may be mirrored (photographs, not digits).")] = False,
-    mixup: Annotated[
-        bool, typer.Option("--mixup", help="Views are mixtures, labeled by the teacher as they are.")
-    ] = False,
-    method: Annotated[
-        str | None, typer.Option(help="kd, logit_mse, brier, dist, dkd, lskd or wttm. [default: by the task]")
-    ] = None,
-    temperature: Annotated[float | None, typer.Option(help="Of that loss. [default: by the loss]")] = None,
-    schedule: Annotated[
-        str | None,
-        typer.Option(help="How it moves: constant, cosine, loss, convergence, gap or auto. [default: by the memory]"),
-    ] = None,
-    stages: Annotated[
-        str, typer.Option(help="Losses one after the other, such as fitnet,kd, as a rival of one stage.")
-    ] = "",
-    stage_weighting: Annotated[
-        str, typer.Option(help="Rows that stay near the stage before: inverse, tcp or uniform.")
-    ] = "inverse",
-    student_tap: Annotated[
-        str | None, typer.Option(help="Module whose output a stage by features reads. [default: the last maps]")
-    ] = None,
-    teacher_tap: Annotated[str | None, typer.Option(help="The same, of the teacher.")] = None,
-    without: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Turn off configuration, chain, attention, temperature, parallel or memory; repeatable.",
-            metavar="COMPONENT",
-        ),
-    ] = None,
-    accept_weak_teacher: Annotated[
-        bool,
-        typer.Option("--accept-weak-teacher", help="Go on with a teacher no better than the student on labels alone."),
-    ] = False,
-    workers: Annotated[int | None, typer.Option(help="Trainings side by side. [default: one a core]")] = None,
-    compression: Annotated[float, typer.Option(help="At least so many times smaller than the teacher.")] = 10.0,
-    protocol: Annotated[str, typer.Option(help="How long to measure: quick, standard or mlperf.")] = "quick",
-    device: Annotated[str, typer.Option(help="Train on auto, cpu or cuda.")] = "auto",
     strict: Annotated[bool, typer.Option("--strict", help="End with 5 where a budget is inconclusive.")] = False,
     resume: Annotated[Path | None, typer.Option(help="Take up an interrupted run.", metavar="DIR")] = None,
     format: Output = Format.TEXT,  # noqa: A002
@@ -151,8 +86,6 @@ def compress(
     verbose: Verbose = False,
 ) -> None:
     """Hand in a trained model and a board; get a smaller model that fits, with the proof."""
-    from hpmkd_edge.request import Request
-
     if resume is not None:
         _refuse_beside_resume(context)
     if quiet:
@@ -160,40 +93,6 @@ def compress(
     if verbose:
         logging.basicConfig(level=logging.WARNING, format="hpmkd-edge: %(message)s")
         logging.getLogger("hpmkd_edge").setLevel(logging.INFO)
-    request = Request(
-        data=data,
-        label=label,
-        split=split,
-        split_seed=split_seed,
-        teachers=tuple(teacher or ()),
-        weights=tuple(weights or ()),
-        normalize=normalize,
-        trust=trust,
-        student=student,
-        size=size,
-        targets=tuple(target or ("jetson",)),
-        targets_file=str(targets) if targets else None,
-        seed=seed,
-        rounds=rounds,
-        epochs=epochs,
-        views=views,
-        flip=flip,
-        mixup=mixup,
-        method=method,
-        temperature=temperature,
-        schedule=schedule,
-        stages=stages,
-        stage_weighting=stage_weighting,
-        student_tap=student_tap,
-        teacher_tap=teacher_tap,
-        without=tuple(without or ()),
-        accept_weak_teacher=accept_weak_teacher,
-        workers=workers,
-        compression=compression,
-        protocol=protocol,
-        device=device,
-        command=shlex.join(["hpmkd-edge", *sys.argv[1:]]),
-    )
     request.check()
 
     from hpmkd_edge.compress import compress as run
@@ -338,6 +237,43 @@ def check_targets(file: Annotated[Path, typer.Argument(help="A file in the form 
     from hpmkd_edge.targets import load_targets
 
     print(f"{file}: {len(load_targets(file))} targets can be used with it.")
+
+
+@memory_app.command("show")
+def show_memory(format: Output = Format.TEXT) -> None:  # noqa: A002
+    """Say what is kept: teachers' answers, trainings, and what was tried on which task."""
+    from hpmkd_edge.plan.memory import summarize
+    from hpmkd_edge.report.machine import to_json
+    from hpmkd_edge.report.memory import summary_as_text
+    from hpmkd_edge.store.opening import open_store
+
+    summary = summarize(open_store())
+    with _reader_may_leave():
+        print(to_json(summary) if format is Format.JSON else summary_as_text(summary))
+
+
+@memory_app.command(
+    "prune",
+    epilog="""\b
+Examples:
+  hpmkd-edge memory prune --gb 2
+  hpmkd-edge memory prune --trials 1000""",
+)
+def prune_memory(
+    gb: Annotated[float | None, typer.Option(help="Keep at most so many GB of files, those used last.", min=0)] = None,
+    trials: Annotated[int | None, typer.Option(help="Keep at most so many trials, the latest.", min=0)] = None,
+) -> None:
+    """Remove what was used longest ago."""
+    from hpmkd_edge.plan.memory import Memory
+    from hpmkd_edge.store.opening import open_store
+
+    if gb is None and trials is None:
+        raise BadConfiguration("nothing says how much to keep; give --gb, --trials, or both.")
+    store = open_store()
+    if gb is not None:
+        print(f"{store.prune(round(gb * 1e9)) / 1e6:,.1f} MB of files were removed.")
+    if trials is not None:
+        print(f"{Memory(store.engine).prune(trials):,} trials were removed.")
 
 
 @contextmanager

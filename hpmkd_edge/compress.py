@@ -14,7 +14,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from hashlib import sha256
@@ -92,17 +92,18 @@ def _run(request: Request, targets: tuple[Target, ...], folder: RunFolder) -> tu
     reports = []
     with listening() as interruption, _leaving_only_what_is_of_use(folder):
         preparation = prepare(request, targets, folder, lambda: interruption.asked)
-        for target in targets:
-            own = target.name if len(targets) > 1 else "."
-            facts = Facts(
-                run_id=_run_id(request, preparation, target),
-                started_at=started_at,
-                began=began,
-                folder=folder.made / own,
-                final=folder.final / own,
-            )
-            facts.folder.mkdir(exist_ok=True)
-            reports.append(_fit_to(target, preparation, request, facts, folder.state))
+        with closing(preparation.workshop.executor):
+            for target in targets:
+                own = target.name if len(targets) > 1 else "."
+                facts = Facts(
+                    run_id=_run_id(request, preparation, target),
+                    started_at=started_at,
+                    began=began,
+                    folder=folder.made / own,
+                    final=folder.final / own,
+                )
+                facts.folder.mkdir(exist_ok=True)
+                reports.append(_fit_to(target, preparation, request, facts, folder.state))
     folder.finish()
     return tuple(reports)
 

@@ -22,6 +22,7 @@ from hpmkd_edge.distill.methods.table import FEATURE_METHODS, METHODS, find_meth
 from hpmkd_edge.distill.mixture import Mixture, Source, mixtures
 from hpmkd_edge.distill.stages import StagePlan, parse_stages, plan_stages
 from hpmkd_edge.distill.step_choice import plan_for
+from hpmkd_edge.distill.teacher_haste import hastened, may_hasten
 from hpmkd_edge.distill.teacher_maps import check_open, maps_of
 from hpmkd_edge.distill.workshop import Workshop
 from hpmkd_edge.errors import BadConfiguration, RuntimeUnavailable, unknown
@@ -64,7 +65,8 @@ class Tutor:
 
     def answer(self, rows: Rows) -> NDArray[np.floating]:
         """Return its logits [N, K] for training rows, from the store where they are there, in half precision."""
-        return cached_logits(self.teacher, rows, self.store, half=True)
+        ask = hastened if may_hasten(self.teacher, rows, self.store) else None
+        return cached_logits(self.teacher, rows, self.store, half=True, ask=ask)
 
     def accuracy_on(self, rows: Rows) -> float:
         """Return the share of *rows* whose class it names."""
@@ -149,8 +151,8 @@ def allowed_sizes(ladder: Sequence[Size], teacher: Teacher, compression: float) 
         return Allowance(sizes=sizes, most_bytes=most_bytes, note=None)
     teachers = f"{teacher.parameters:,} parameters" if teacher.parameters else f"{teacher.model_bytes:,} bytes"
     none = (
-        f"No size of the family is {compression:g} times smaller than the teacher ({teachers}); the smallest of the allowed,"
-        f" {ladder[0].label}, has {ladder[0].parameters:,} parameters of 4 bytes."
+        f"No size of the family is {compression:g} times smaller than the teacher ({teachers}); the smallest of those"
+        f" allowed, {ladder[0].label}, has {ladder[0].parameters:,} parameters of 4 bytes."
     )
     return Allowance(sizes=(ladder[0],), most_bytes=most_bytes, note=none)
 

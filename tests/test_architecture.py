@@ -21,7 +21,7 @@ FLOORS = (
     ("plan",),
     ("distill", "record", "request"),
     ("evidence",),
-    ("report", "run_folder"),
+    ("report", "run_folder", "flags"),
     ("preparation",),
     ("recording", "arms"),
     ("turns", "ablation"),

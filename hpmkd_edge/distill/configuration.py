@@ -152,7 +152,7 @@ def settle(
 
     proposal = propose(experience.at(size), experience.past(), portfolio, seed=workshop.seed)
     halving = successive_halving(proposal.recipes, evaluate, base.epochs)
-    cost, sentence = halving.cost, proposal.reason
+    cost, sentence, outcomes = halving.cost, proposal.reason, expected(halving)
     best, predicted = halving.winner, proposal.prediction(halving.winner.candidate)
     if disappoints(predicted, best.score / experience.teacher_accuracy):
         around = successive_halving(
@@ -160,9 +160,10 @@ def settle(
         )
         cost += around.cost
         sentence += f" The prediction of {predicted:.1%} retention was missed, so its neighbors were raced."
+        outcomes = {**expected(around), **outcomes}
         if around.winner.score > best.score:
             best = around.winner
-    for recipe, accuracy in expected(halving).items():
+    for recipe, accuracy in outcomes.items():
         experience.remember(
             size,
             recipe,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from torch import Tensor
@@ -36,14 +37,15 @@ def follow(
     seconds, path = 0.0, "stages"
     trained: Trained | None = None
     for number, stage in enumerate(plan.stages, 1):
-        path = f"{path} {stage}"
+        features = maps() if is_feature_method(stage.method) else ()
+        path = f"{path} {stage}{_digest_of(features)}"
         settings = replace(workshop.settings, method=stage.method, epochs=stage.epochs)
         assignment = Assignment(
             size=size,
             lesson=replace(
                 lesson,
                 reference=reference,
-                maps=maps() if is_feature_method(stage.method) else (),
+                maps=features,
                 sources=f"{lesson.sources} {path}",
             ),
             label=f"{size.label}: stage {number}, {stage.method}",
@@ -57,6 +59,14 @@ def follow(
             reference = _reference(trained, lesson, plan.stages[number])
     assert trained is not None
     return replace(trained, seconds=seconds, epochs=plan.epochs)
+
+
+def _digest_of(maps: Sequence[Tensor]) -> str:
+    """Name the content of *maps* for a key: which of a teacher's taps they come from shows nowhere else."""
+    digest = hashlib.sha256()
+    for features in maps:
+        digest.update(features.cpu().contiguous().numpy())
+    return f" of maps {digest.hexdigest()}" if maps else ""
 
 
 def _reference(trained: Trained, lesson: Lesson, stage: Stage) -> Reference:

@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -142,12 +142,14 @@ class _Link:
     """One training: its module, what it learns from, and how far it is."""
 
     def __init__(self, module: nn.Module, lesson: Lesson, settings: Settings, seed: int, plan: StepPlan) -> None:
+        self.objective: Objective = objective_of(lesson, settings)
+        if self.objective.features is not None:
+            plan = replace(plan, compiled=False)  # taps are hooks, which a compiled module passes over
         self.lesson, self.settings, self.seed, self.plan = lesson, settings, seed, plan
         device = lesson.labels.device
         self.module = module.to(device)
         # The same weights, as a step computes them: a compiled module has names of its own for what is saved.
         self.student = prepared(self.module, plan)
-        self.objective: Objective = objective_of(lesson, settings)
         self.tap, self.adaptor = "", nn.Identity()
         if self.objective.features is not None:
             taps = list_taps(self.module, lesson.inlet.open(lesson.validation[:2]))
@@ -331,7 +333,8 @@ def train_link(
     best = progress.best
     log.info("%s: %.4f of the validation rows after epoch %d", label, best["accuracy"], best["epoch"])
     module.load_state_dict(best["weights"])
-    logits = predict(module, lesson, lesson.validation)
+    with _repeatable(own):
+        logits = predict(module, lesson, lesson.validation)
     return Trained(
         module=_plain(module),
         logits=logits.cpu().numpy(),

@@ -78,7 +78,7 @@ def carry_out(_context: object, stop: Callable[[], bool], order: Order) -> float
 def _attempt(order: Order, stop: Callable[[], bool]) -> Trained | None:
     """Train, or return None where the training failed, now or before, and may."""
     failed = order.saved.with_suffix(".failed")
-    if failed.exists():
+    if failed.exists() and order.assignment.may_fail:
         return None
     try:
         return _train(order, stop)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -11,6 +12,8 @@ from typing import Any, Final
 from sqlalchemy import Column, Engine, Float, MetaData, String, Table, Text, delete, func, insert, select
 
 from hpmkd_edge.store.database import create_tables, reading, writing
+from hpmkd_edge.store.index import Usage
+from hpmkd_edge.store.objects import Store
 
 _TABLES: Final = MetaData()
 _TRIALS: Final = Table(
@@ -148,3 +151,32 @@ def _key_of(trial: Trial) -> str:
     """Return the hash of what was tried and what came of it."""
     content = {name: value for name, value in asdict(trial).items() if name not in _INCIDENTAL}
     return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What is kept between runs, and where.
+
+    Attributes:
+        usage: files and bytes by kind.
+        most_bytes: the bound on them.
+        trials: how many are remembered, by the name of their task.
+    """
+
+    folder: str
+    usage: tuple[Usage, ...]
+    most_bytes: int
+    trials: Mapping[str, int]
+    prediction_error: PredictionError
+
+
+def summarize(store: Store) -> Summary:
+    """Say what *store*, and the memory in its database, hold."""
+    memory = Memory(store.engine)
+    return Summary(
+        folder=str(store.folder),
+        usage=store.usage(),
+        most_bytes=store.most_bytes,
+        trials=dict(sorted(Counter(trial.task_name for trial in memory.trials()).items())),
+        prediction_error=memory.prediction_error(),
+    )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
-from hpmkd_edge.evidence import ARMS, FULL, STAGES, ArmSummary, Evidence, Word
+from hpmkd_edge.evidence import ARMS, DIRECT, FULL, PLAIN_KD, STAGES, ArmSummary, Evidence, Word
 from hpmkd_edge.report.figures import NONE, share, signed
 from hpmkd_edge.report.markdown import _section, _table, _text
 from hpmkd_edge.report.rows import Grid
@@ -25,6 +26,8 @@ COLORS: Final[dict[Word, str]] = {
     "inconclusive": "magenta",
     "loss": "red",
 }
+
+PARTS: Final = {STAGES: "stages", PLAIN_KD: "all, over plain KD", DIRECT: "all, over labels alone"}
 
 
 def to_markdown(evidence: Evidence) -> str:
@@ -51,12 +54,19 @@ def show(evidence: Evidence) -> None:
     _say(console, title(evidence), "bold")
     _say(console, lead(evidence))
     styles = [COLORS[one.word] if one.word else "dim" for one in evidence.summary if one.arm != FULL]
-    _grid(console, gains(evidence), styles=styles)
-    _grid(console, accuracies(evidence))
+    _grid(console, _lacking("compared", gains(evidence)), styles=styles)
+    _grid(console, _lacking("of full", accuracies(evidence)))
     if evidence.notes:
         _say(console, "\nNotes", "bold")
     for note in evidence.notes:
         _say(console, f"• {note}")
+
+
+def _lacking(column: str, grid: Grid) -> Grid:
+    """Return *grid* without a column that would not fit into 80 characters."""
+    place = grid.header.index(column)
+    header, *rows = (row[:place] + row[place + 1 :] for row in (grid.header, *grid.rows))
+    return replace(grid, header=header, rows=tuple(rows))
 
 
 def title(evidence: Evidence) -> str:
@@ -80,6 +90,11 @@ def worded(word: Word) -> str:
     return f"{SYMBOLS[word]} {word}"
 
 
+def part(arm: str) -> str:
+    """Return what an arm's gain is the worth of."""
+    return PARTS.get(arm) or arm.removeprefix("without-")
+
+
 def compared(arm: str) -> str:
     """Return which difference an arm's gain is."""
     return f"{ARMS[arm]} − full" if arm == STAGES else f"full − {ARMS[arm]}"
@@ -94,10 +109,11 @@ def gains(evidence: Evidence) -> Grid:
     """List what each component, stages, and the whole are worth."""
     return Grid(
         title="What each part is worth",
-        header=("compared", "points", "95 % interval", "verdict"),
+        header=("part", "compared", "points", "95 % interval", "verdict"),
         numbers=("points", "95 % interval"),
         rows=tuple(
             (
+                part(one.arm),
                 compared(one.arm),
                 NONE if one.points is None else signed(one.points),
                 NONE if one.low is None or one.high is None else f"{signed(one.low)} to {signed(one.high)}",
@@ -216,16 +232,29 @@ def caveats(evidence: Evidence) -> tuple[str, ...]:
         "An interval is Student's t over the paired differences of the seeds, on one split of the data: it does not"
         " tell how the gain varies with other rows.",
         f"{count} intervals of 95 % were taken; about one in twenty misses by chance alone.",
-        "▲ gain: the interval lies above 0. ▼ loss: below. ■ no gain: it ends below a quarter of a point. ? inconclusive:"
-        " none of these. = no difference: the same accuracy with every seed.",
+        "▲ gain: the interval lies above 0. ▼ loss: below. ■ no gain: it ends below a quarter of a point. = no"
+        " difference: the same accuracy with every seed. ? inconclusive: none of these.",
         "Training seconds are the sum over an arm's student trainings, each timed when it was done; trainings that arms"
         " share were done once. Training or asking teachers, the attention net and the export are not in them. Plain KD"
         " and labels alone are one training; the races of the others are several.",
-        "Side by side changes no outcome: without parallel the trainings were repeated one after the other. What it"
-        " saves is time on the clock, which the training seconds do not show.",
+        *_same_files(evidence),
         *(
             ("With no teacher given one was trained with each seed, so the gains vary with the teacher too.",)
             if here
             else ()
         ),
+    )
+
+
+def _same_files(evidence: Evidence) -> tuple[str, ...]:
+    """Say whether one after the other gave the same files as side by side, where that was tried."""
+    alone = [run for run in evidence.runs_of("without-parallel") if run.moot is None]
+    full = {run.seed: run.student_sha256 for run in evidence.runs_of(FULL)}
+    same = sum(run.student_sha256 == full[run.seed] for run in alone)
+    if not alone:
+        return ()
+    return (
+        "Without parallel the trainings were repeated one after the other: the file was the same to the byte with"
+        f" {same} of {len(alone)} seeds. What side by side saves is time on the clock, which training seconds do not"
+        " show.",
     )

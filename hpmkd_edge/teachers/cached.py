@@ -20,7 +20,14 @@ from hpmkd_edge.teachers.teacher import Teacher
 HALF_MOST: Final = float(np.finfo(np.float16).max)  # 65,504
 
 
-def cached_logits(teacher: Teacher, rows: Rows, store: Store, *, half: bool = False) -> NDArray[Any]:
+def cached_logits(
+    teacher: Teacher,
+    rows: Rows,
+    store: Store,
+    *,
+    half: bool = False,
+    ask: Callable[[Teacher, Rows], NDArray[np.float32]] | None = None,
+) -> NDArray[Any]:
     """Return the teacher's answers to *rows*, from *store* if they are there.
 
     Labels are no part of the key. Answers that are not finite are never kept.
@@ -29,6 +36,7 @@ def cached_logits(teacher: Teacher, rows: Rows, store: Store, *, half: bool = Fa
         half: keep and return float16, clipped at ±65,504: half the disk and memory. For rows that students are trained
             on: 11 bits of a logit are more than a KL at T ≥ 2 sees. Not for rows whose argmax counts, since close
             logits become ties there.
+        ask: computes the answers in another way than `teacher.logits`; they are kept under its name.
 
     Returns:
         [N, K], float32 or float16 as asked, read-only and mapped into memory.
@@ -37,11 +45,12 @@ def cached_logits(teacher: Teacher, rows: Rows, store: Store, *, half: bool = Fa
         BadOutput: the store cannot be written.
         BadTeacher: the teacher fails, or answers a row with NaN or infinity.
     """
-    key = digest_of((teacher.digest, digest_of_rows(rows), "float16" if half else "float32"))
+    how = () if ask is None else (ask.__name__,)
+    key = digest_of((teacher.digest, digest_of_rows(rows), "float16" if half else "float32", *how))
     found = find_array(store, key, kind="logits")
     if found is not None:
         return found
-    answers_NK = teacher.logits(rows)
+    answers_NK = teacher.logits(rows) if ask is None else ask(teacher, rows)
     _check_finite(answers_NK, f"{teacher.name} answers", rows)
     return put_array(store, key, _halved(answers_NK) if half else answers_NK, kind="logits")
 

@@ -4,134 +4,174 @@ import math
 from dataclasses import replace
 from itertools import pairwise
 
-import numpy as np
 import pytest
 import torch
+from sample_lessons import SETTINGS, Stop, assert_same, sure, weights_of
 
-from hpmkd_edge.distill.lesson import direct_lesson, taught, training_views
-from hpmkd_edge.distill.links import Workshop, answers_of, lesson_through
-from hpmkd_edge.distill.torch_link import learning_rate
-from hpmkd_edge.errors import Interrupted, TrainingFailed
-from hpmkd_edge.plan.settings import Settings
+from hpmkd_edge.distill.lesson import taught
+from hpmkd_edge.distill.torch_link import learning_rate, predict, train_link
+from hpmkd_edge.distill.workshop import Assignment
+from hpmkd_edge.errors import BadConfiguration, Interrupted, TrainingFailed
 from hpmkd_edge.students.choose import FAMILIES
-from hpmkd_edge.students.inlet import fit_inlet, shape_of
-from hpmkd_edge.tasks.source import open_task
-
-SETTINGS = Settings(
-    epochs=4,
-    batch=64,
-    learning_rate=3e-3,
-    weight_decay=1e-3,
-    label_smoothing=0.02,
-    ce_weight=1.0,
-    kd_weight=1.0,
-    method="dist",
-    temperature=4.0,
-    views=2,
-    flip=False,
-)
-
-
-@pytest.fixture(scope="module")
-def task():
-    return open_task("digits")
 
 
 @pytest.fixture
-def make(task, tmp_path):
-    """Return a function that makes a workshop in a folder of its own, and the lesson without a teacher."""
-    inlet = fit_inlet(task)
-    views = training_views(task.train, count=2, flip=False, seed=0)
-    lesson = direct_lesson(task, inlet, views, device=torch.device("cpu"), sources="test")
-
-    def workshop(name, settings=SETTINGS, stop=lambda: False, seed=0):
-        folder = tmp_path / name
-        folder.mkdir(exist_ok=True)
-        return Workshop(
-            family=FAMILIES["mlp"],
-            shape=shape_of(inlet, task),
-            settings=settings,
-            seed=seed,
-            folder=folder,
-            stop=stop,
-        )
-
-    return workshop, lesson, views
+def right(task, untaught, views):
+    """The lesson of a teacher that knows the labels."""
+    return taught(untaught, views, sure(task), sources="right")
 
 
-def sure(task, wrong=False):
-    """Return a teacher that knows the labels, or with *wrong* answers each row with another row's logits."""
-    labels = {
-        int(position): int(label) for position, label in zip(task.train.positions, task.train.labels, strict=True)
-    }
-    generator = np.random.default_rng(0)
-
-    def answer(rows):
-        known = np.array([labels[int(position)] for position in rows.positions])
-        return (8 * np.eye(10)[generator.permutation(known) if wrong else known]).astype(np.float32)
-
-    return answer
+@pytest.fixture
+def wrong(task, untaught, views):
+    """The lesson of a teacher whose answers went to other rows."""
+    return taught(untaught, views, sure(task, shuffled=True), sources="wrong")
 
 
-def weights(trained):
-    return torch.cat([value.reshape(-1).float() for value in trained.module.state_dict().values()])
+def feature_lesson(right):
+    """Return a lesson with maps of other widths than a student's: an adaptor has to learn too."""
+    generator = torch.Generator().manual_seed(0)
+    rows = len(right.labels)
+    return replace(right, maps=tuple(torch.randn(rows, 5, generator=generator).half() for _ in right.views))
 
 
-def test_a_teacher_shuffled_between_rows_gives_a_different_and_worse_student(make, task):
+def test_a_teacher_shuffled_between_rows_gives_a_different_and_worse_student(make, right, wrong, sizes):
     """The first law: what the teacher says must reach the student."""
-    workshop, lesson, views = make
-    size = FAMILIES["mlp"].ladder(workshop("a").shape)[3]
-    right = workshop("a").train(size, taught(lesson, views, sure(task), sources="right"), "right")
-    wrong = workshop("a").train(size, taught(lesson, views, sure(task, wrong=True), sources="wrong"), "wrong")
+    settings = replace(SETTINGS, epochs=8)
+    good, bad = (make(settings=settings).train(sizes[3], lesson, "x") for lesson in (right, wrong))
 
-    assert not torch.equal(weights(right), weights(wrong))
-    assert right.accuracy > wrong.accuracy + 0.02
-    assert right.loss < wrong.loss
+    assert not torch.equal(weights_of(good), weights_of(bad))
+    assert good.accuracy > bad.accuracy + 0.05
+    assert good.loss < bad.loss
 
 
-def test_the_seed_decides_every_weight(make):
+def test_labels_alone_do_not_hear_a_teacher(make, untaught, right, wrong, sizes):
+    """Of weight 0 it moves nothing; of any other weight it does."""
+    silent = replace(SETTINGS, kd_weight=0.0)
+    alone = make().train(sizes[1], untaught, "x")
+    good, bad = (make(settings=silent).train(sizes[1], lesson, "x") for lesson in (right, wrong))
+
+    torch.testing.assert_close(weights_of(good), weights_of(bad), rtol=0, atol=0)
+    torch.testing.assert_close(weights_of(good), weights_of(alone), rtol=0, atol=0)
+    assert not torch.equal(weights_of(make().train(sizes[1], right, "x")), weights_of(alone))
+
+
+def test_the_seed_decides_every_weight(make, untaught, sizes):
     """Same seed, same bytes; other seed, others."""
-    workshop, lesson, _ = make
-    size = FAMILIES["mlp"].ladder(workshop("a").shape)[1]
     one, same, other = (
-        workshop(name, seed=seed).train(size, lesson, "x") for name, seed in (("a", 1), ("b", 1), ("c", 2))
+        make(name, seed=seed).train(sizes[1], untaught, "x") for name, seed in (("a", 1), ("b", 1), ("c", 2))
     )
 
-    torch.testing.assert_close(weights(one), weights(same), rtol=0, atol=0)
-    assert not torch.equal(weights(one), weights(other))
+    assert_same(one, same)
+    assert not torch.equal(weights_of(one), weights_of(other))
 
 
-def test_an_interrupted_training_ends_as_an_unbroken_one_does(make):
-    """Stopped after each epoch and taken up again, byte for byte."""
-    workshop, lesson, _ = make
-    size = FAMILIES["mlp"].ladder(workshop("a").shape)[1]
-    unbroken = workshop("a").train(size, lesson, "x")
-    for epoch in range(1, SETTINGS.epochs + 1):
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({}, id="adamw"),
+        pytest.param({"optimizer": "sgd", "learning_rate": 0.05}, id="sgd"),
+        pytest.param({"schedule": "loss"}, id="loss schedule"),
+        pytest.param({"schedule": "auto"}, id="auto schedule"),
+        pytest.param({"method": "fitnet"}, id="features"),
+        pytest.param({"method": "fitnet", "optimizer": "sgd", "learning_rate": 0.05}, id="features by sgd"),
+    ],
+)
+def test_an_interrupted_training_ends_as_an_unbroken_one_does(changes, make, right, sizes):
+    """Stopped after each epoch and taken up again, byte for byte: weights, adaptor, optimizer and temperature."""
+    settings, size = replace(SETTINGS, **changes), sizes[1]
+    lesson = feature_lesson(right) if settings.method == "fitnet" else right
+    unbroken = make("a", settings=settings).train(size, lesson, "x")
+    for epoch in range(1, settings.epochs + 1):
         with pytest.raises(Interrupted, match=f"after epoch {epoch} of 4"):
-            workshop("b", stop=lambda: True).train(size, lesson, "x")
-    resumed = workshop("b").train(size, lesson, "x")
+            make("b", settings=settings, stop=Stop(after=1)).train(size, lesson, "x")
+    resumed = make("b", settings=settings).train(size, lesson, "x")
 
-    torch.testing.assert_close(weights(unbroken), weights(resumed), rtol=0, atol=0)
-    assert resumed.best_epoch == unbroken.best_epoch
-    np.testing.assert_array_equal(resumed.logits, unbroken.logits)
+    assert_same(resumed, unbroken)
 
 
-def test_a_finished_training_is_read_back(make):
-    """The state in the folder is taken up, not trained again: even when asked to stop at once."""
-    workshop, lesson, _ = make
-    size = FAMILIES["mlp"].ladder(workshop("a").shape)[1]
-    first = workshop("a").train(size, lesson, "x")
-    again = workshop("a", stop=lambda: True).train(size, lesson, "x")
+def test_a_finished_training_is_read_back_from_its_folder(make, untaught, sizes):
+    """Without a store too: the state is taken up, and no epoch is trained again."""
+    first = make(store=None).train(sizes[1], untaught, "x")
+    stop = Stop(after=1)
+    again = make(store=None, stop=stop).train(sizes[1], untaught, "x")
 
-    torch.testing.assert_close(weights(first), weights(again), rtol=0, atol=0)
+    assert_same(first, again)
+    assert (again.seconds, stop.asked) == (pytest.approx(first.seconds, abs=0.5), 0)
 
 
-def test_a_training_that_diverges_says_so(make):
+@pytest.mark.parametrize(
+    ("on", "off"),
+    [
+        ({"schedule": "cosine"}, {}),
+        ({"optimizer": "sgd"}, {}),
+        ({"label_smoothing": 0.2}, {}),
+        ({"weight_decay": 1.0}, {}),
+        ({"temperature": 2.0}, {}),
+        ({"method": "dist"}, {}),
+        ({"method": "fitnet"}, {}),
+        ({"method": "fitnet", "kd_weight": 3.0}, {"method": "fitnet"}),
+    ],
+)
+def test_each_setting_acts(on, off, make, right, sizes):
+    """A student trained with it differs from one without."""
+    lesson = feature_lesson(right)
+    one, other = (
+        make(settings=replace(SETTINGS, epochs=2, **changes)).train(sizes[1], lesson, "x") for changes in (on, off)
+    )
+
+    assert not torch.equal(weights_of(one), weights_of(other))
+
+
+def test_the_temperatures_of_all_epochs_are_told(make, untaught, right, sizes):
+    """A constant one stays, a moving one moves between its bounds; on labels alone there is none."""
+    constant = make().train(sizes[0], right, "x").temperatures
+    moving = make(settings=replace(SETTINGS, schedule="cosine")).train(sizes[0], right, "x").temperatures
+
+    assert constant == (4.0,) * 4
+    assert len(moving) == 4
+    assert all(6 >= a > b >= 2 for a, b in pairwise(moving))
+    assert make().train(sizes[0], untaught, "x").temperatures == ()
+
+
+def test_an_unknown_tap_lists_those_there_are(make, right, sizes):
+    """Before anything is trained."""
+    stop = Stop()
+    settings = replace(SETTINGS, method="fitnet", student_tap="3x")
+    with pytest.raises(BadConfiguration, match=r"tap of the student.*'3x'.*Known: 0, 1, 2"):
+        make(settings=settings, stop=stop).train(sizes[1], feature_lesson(right), "x")
+
+    assert stop.asked == 0
+
+
+def test_a_training_that_diverges_says_so(make, untaught, sizes):
     """With what to look at, and no student."""
-    workshop, lesson, _ = make
-    size = FAMILIES["mlp"].ladder(workshop("a").shape)[1]
-    with pytest.raises(TrainingFailed, match=r"the loss is nan.*learning rate"):
-        workshop("a", replace(SETTINGS, ce_weight=math.inf)).train(size, lesson, "x")
+    with pytest.raises(TrainingFailed, match=r"x: the loss is nan.*learning rate of 0.003"):
+        make(settings=replace(SETTINGS, ce_weight=math.inf)).train(sizes[1], untaught, "x")
+
+
+def test_a_finished_student_is_ready_for_export(make, untaught, shape):
+    """On the CPU, in eval mode, contiguous; its logits are those of the epoch that was best."""
+    workshop = make(family="residual")
+    size = FAMILIES["residual"].ladder(shape)[0]
+    trained = workshop.train_all([Assignment(size=size, lesson=untaught, label="x")])[0]
+    logits = predict(trained.module, untaught, untaught.validation)
+
+    assert not any(part.training for part in trained.module.modules())
+    assert all(value.is_contiguous() and value.device.type == "cpu" for value in trained.module.state_dict().values())
+    torch.testing.assert_close(torch.from_numpy(trained.logits), logits, rtol=1e-5, atol=1e-5)
+    assert trained.accuracy == float((logits.argmax(1) == untaught.validation_labels).double().mean())
+
+
+def test_training_leaves_torch_as_it_was(tmp_path, untaught, shape, sizes):
+    """Its threads, its generator and whether cuDNN must repeat."""
+    torch.manual_seed(5)
+    before = (torch.get_num_threads(), torch.backends.cudnn.deterministic, torch.get_rng_state())
+    module = FAMILIES["mlp"].build(sizes[0], shape, 0)
+    settings = replace(SETTINGS, epochs=1)
+    train_link(module, untaught, settings, seed=0, saved=tmp_path / "x.pt", stop=Stop(), label="x", threads=1)
+
+    assert before[:2] == (torch.get_num_threads(), torch.backends.cudnn.deterministic)
+    assert torch.equal(before[2], torch.get_rng_state())
 
 
 def test_the_rate_rises_then_falls_to_zero():
@@ -142,25 +182,3 @@ def test_the_rate_rises_then_falls_to_zero():
     assert all(a < b for a, b in pairwise(rates[:10]))
     assert all(a > b for a, b in pairwise(rates[10:]))
     assert rates[-1] < 1e-3
-
-
-def test_view_zero_is_the_rows_themselves_and_the_others_keep_their_labels(task):
-    """A teacher's answer to a row of a file is an answer to view zero."""
-    views = training_views(task.train, count=3, flip=False, seed=4)
-
-    np.testing.assert_array_equal(views[0].inputs.pixels, task.train.inputs.pixels)
-    for view in views[1:]:
-        assert not np.array_equal(view.inputs.pixels, task.train.inputs.pixels)
-        np.testing.assert_array_equal(view.labels, task.train.labels)
-
-
-def test_a_chain_teaches_by_its_last_member(make, task):
-    """The lesson that leaves the chain holds the intermediate's logits, not the teacher's."""
-    workshop, lesson, views = make
-    sizes = FAMILIES["mlp"].ladder(workshop("a").shape)
-    from_teacher = taught(lesson, views, sure(task), sources="right")
-    through = lesson_through(sizes[3:4], from_teacher, lesson, views, workshop("a"))
-    member = workshop("a").train(sizes[3], from_teacher, "again, read back")
-
-    np.testing.assert_allclose(through.teacher[1], answers_of(member.module, lesson)(views[1]), rtol=0, atol=1e-6)
-    assert through.sources != from_teacher.sources

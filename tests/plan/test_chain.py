@@ -1,9 +1,13 @@
 """Sizing by measured cost, and how a verdict moves it."""
 
+from itertools import pairwise
+
+import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpmkd_edge.plan.chain import Chain, first_chain, fits, resize
+from hpmkd_edge.plan.chain import Chain, first_chain, fits, intermediates, resize
 from hpmkd_edge.students.family import Size
 from hpmkd_edge.verdict import Judgement, Outcome, Provenance, Verdict
 
@@ -146,3 +150,47 @@ def test_a_met_verdict_ends_the_loop():
     """Inconclusive ones too: more training does not make a board known."""
     assert moved(end_at(3), judgement("model_size_mb", 1, 4)) is None
     assert moved(end_at(3), judgement("latency_ms.p90", 1, 4, known=False)) is None
+
+
+def log_steps(*parameters):
+    return np.diff(np.log(parameters))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_sizes_of_a_chain_are_about_geometric(count):
+    """From the teacher to the student by equal factors, as near as the rungs allow; largest first."""
+    top, end = 400_000, LADDER[0]
+    between = intermediates(LADDER, end, top, count)
+    steps = log_steps(top, *(size.parameters for size in between), end.parameters)
+
+    assert len(between) == count
+    assert (steps < -np.log(1.5)).all()
+    assert (abs(steps - steps.mean()) < 0.75).all()
+
+
+@given(st.integers(100, 10**7), st.sampled_from(LADDER), st.integers(1, 5))
+@settings(max_examples=200, deadline=None)
+def test_neighbors_of_a_chain_differ_by_half_at_least(top, end, count):
+    """Else a link would train a model that is there already: then there is no such chain."""
+    between = intermediates(LADDER, end, top, count)
+    if between is None:
+        return
+    counts = [top, *(size.parameters for size in between), end.parameters]
+
+    assert len(between) == count
+    assert all(larger >= 1.5 * smaller for larger, smaller in pairwise(counts))
+
+
+def test_a_ladder_without_room_gives_no_chain():
+    """Too near to the teacher, or too many for the distance."""
+    assert intermediates(LADDER, LADDER[-1], LADDER[-1].parameters, 1) is None
+    assert intermediates(LADDER, LADDER[0], LADDER[-1].parameters, 1) is not None
+    assert intermediates(LADDER, LADDER[0], LADDER[-1].parameters, 12) is None
+
+
+def test_a_teacher_without_a_count_stands_at_the_largest_rung():
+    """A chain to it may then hold that rung's neighbors, not the rung itself."""
+    between = intermediates(LADDER, LADDER[0], None, 2)
+
+    assert between == intermediates(LADDER, LADDER[0], LADDER[-1].parameters, 2)
+    assert LADDER[-1] not in between

@@ -1,0 +1,179 @@
+"""The flags of a run, once for all commands that start one, and the file that can stand in for them."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields, replace
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, Final, get_type_hints
+
+import typer
+
+from hpmkd_edge.errors import nearest
+from hpmkd_edge.request import Request
+from hpmkd_edge.yaml_lines import read_yaml
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flag:
+    """A flag that fills a field of the request, whose type and default it has.
+
+    Attributes:
+        name: of the flag where it is not the field's.
+    """
+
+    field: str
+    help: str
+    name: str | None = None
+    metavar: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What the flag is called in Python and in a file."""
+        return self.name or self.field
+
+
+FLAGS: Final = (
+    Flag(field="targets", name="target", help="What it must fit; repeatable. [default: jetson]"),
+    Flag(field="targets_file", name="targets", help="Your own targets, in the form of targets.yaml.", metavar="FILE"),
+    Flag(field="data", help="'digits', a .csv, .tsv, .parquet or .npz file, or a folder of class folders."),
+    Flag(field="label", help="The column, or NPZ array, to predict."),
+    Flag(field="split", help="The column that says train, validation or test.", metavar="COLUMN"),
+    Flag(field="split_seed", help="Of the split, where the data has none of its own."),
+    Flag(
+        field="teachers",
+        name="teacher",
+        help="file.py:function, .pt2, .onnx, .skops, or logits (.npy, .npz, .csv); repeatable.",
+    ),
+    Flag(field="weights", help="Weights of a file.py:function teacher, in the same order."),
+    Flag(field="normalize", help="Teachers' input: unit, imagenet, cifar10, none, or MEAN,…/STD,… a channel."),
+    Flag(field="trust", help="Load pickles, which may run any code."),
+    Flag(field="student", help="mlp, residual, depthwise, or file.py:function. [default: by the data]"),
+    Flag(field="size", help="The student's width and depth, such as 16x1. [default: the largest that fits]"),
+    Flag(field="seed", help="Of weights and order."),
+    Flag(field="rounds", help="Most turns of train, measure, resize."),
+    Flag(field="epochs", help="Of each training. [default: by the rows]"),
+    Flag(field="views", help="Shifted copies of the images, each labeled by the teacher. [default: by the rows]"),
+    Flag(field="flip", help="Views may be mirrored (photographs, not digits)."),
+    Flag(field="mixup", help="Views are mixtures of two images, labeled by the teacher as they are."),
+    Flag(field="method", help="kd, logit_mse, brier, dist, dkd, lskd or wttm. [default: by the task]"),
+    Flag(field="temperature", help="Of that loss. [default: by the loss]"),
+    Flag(
+        field="schedule",
+        help="How it moves: constant, cosine, loss, convergence, gap or auto. [default: by the memory]",
+    ),
+    Flag(field="stages", help="Losses one after the other, such as fitnet,kd, as a rival of one stage."),
+    Flag(field="stage_weighting", help="Rows that stay near the stage before: inverse, tcp or uniform."),
+    Flag(field="student_tap", help="Module whose output a stage by features reads. [default: the last maps]"),
+    Flag(field="teacher_tap", help="The same, of the teacher."),
+    Flag(
+        field="without",
+        help="Turn off configuration, chain, attention, temperature, parallel or memory; repeatable.",
+        metavar="COMPONENT",
+    ),
+    Flag(field="accept_weak_teacher", help="Go on with a teacher no better than the student on labels alone."),
+    Flag(field="workers", help="Trainings side by side. [default: one a core]"),
+    Flag(field="compression", help="At least so many times smaller than the teacher."),
+    Flag(field="protocol", help="How long to measure: quick, standard or mlperf."),
+    Flag(field="device", help="Train on auto, cpu or cuda."),
+)
+TUPLE: Final = tuple[str, ...]
+
+
+def takes_request(command: Callable[..., None]) -> Callable[..., None]:
+    """Give *command* all flags of a run; it is called with a `request` made of them, and with its own flags.
+
+    A file given as `--config` stands in for the flags that are not given. The request is not checked yet.
+    """
+    types, defaults = get_type_hints(Request), {field.name: field.default for field in fields(Request)}
+    own = inspect.signature(command, eval_str=True)
+    parameters = [own.parameters["context"], _config_parameter()]
+    for flag in FLAGS:
+        default = defaults[flag.field]
+        assert default is not MISSING
+        kind, several = types[flag.field], types[flag.field] == TUPLE
+        # A flag that is true or false has no --no- form: false is its default.
+        names = [f"--{flag.key.replace('_', '-')}"]
+        option = typer.Option(*names, help=flag.help, metavar=flag.metavar, show_default=not several)
+        parameters.append(
+            inspect.Parameter(
+                flag.key,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None if several else default,
+                annotation=Annotated[list[str] | None if several else kind, option],
+            )
+        )
+    parameters += [one for name, one in own.parameters.items() if name not in ("context", "request")]
+    parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
+
+    @wraps(command)
+    def called(*, context: typer.Context, config: Path | None, **given: Any) -> None:
+        values = {flag.key: given.pop(flag.key) for flag in FLAGS}
+        if config is not None:
+            typed = [key for key in values if _is_typed(context, key)]
+            values |= {key: value for key, value in read_config(config).items() if key not in typed}
+        command(context=context, request=_request_of(values), **given)
+
+    called.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+    called.__annotations__ = {one.name: one.annotation for one in parameters}
+    return called
+
+
+def _config_parameter() -> inspect.Parameter:
+    option = typer.Option(
+        "--config", help="A YAML file of these flags: `epochs: 60`, `stages: [fitnet, kd]`.", metavar="FILE"
+    )
+    return inspect.Parameter(
+        "config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[Path | None, option]
+    )
+
+
+def _is_typed(context: typer.Context, key: str) -> bool:
+    return getattr(context.get_parameter_source(key), "name", "") == "COMMANDLINE"
+
+
+def _request_of(values: Mapping[str, Any]) -> Request:
+    """Make a request of flags by key; of several values a tuple."""
+    found = {flag.field: values[flag.key] for flag in FLAGS}
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in found.items() if value is not None
+    }
+    return replace(Request(**given), command=shlex.join(["hpmkd-edge", *sys.argv[1:]]))
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read the flags that a file gives, by their names without the dashes, strictly.
+
+    Raises:
+        BadConfiguration: the file cannot be read, a key is no flag, or a value is of another type than the flag's.
+    """
+    from pydantic import ConfigDict, ValidationError, create_model
+
+    source, types = read_yaml(path), get_type_hints(Request)
+    known = {flag.key: types[flag.field] for flag in FLAGS}
+    if not isinstance(source.value, dict):
+        source.refuse((), "a list or a single value was found; flags by name, such as `epochs: 60`, are needed.")
+    found = {key.replace("-", "_"): value for key, value in source.value.items()}
+    # As on the command line, one target or teacher needs no list, and stages may be one.
+    for key, value in found.items():
+        if known.get(key) == TUPLE and isinstance(value, str):
+            found[key] = [value]
+        if key == "stages" and isinstance(value, list):
+            found[key] = ",".join(map(str, value))
+    definitions: dict[str, Any] = {key: (kind | None, None) for key, kind in known.items()}
+    model = create_model("Flags", __config__=ConfigDict(extra="forbid", strict=True), **definitions)
+    try:
+        read = model.model_validate_json(json.dumps(found, default=str))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = tuple(first["loc"])
+        written = next(key for key in source.value if key.replace("-", "_") == place[0])
+        if first["type"] == "extra_forbidden":
+            source.refuse((written,), f"there is no such flag. {nearest(str(place[0]), known)}")
+        source.refuse((written, *place[1:]), f"{first['msg'][0].lower()}{first['msg'][1:]}.")
+    return {key: getattr(read, key) for key in found}

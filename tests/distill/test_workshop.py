@@ -1,0 +1,153 @@
+"""Where students are trained: what is finished is found, what differs has another key, and workers change nothing."""
+
+import math
+from dataclasses import asdict, fields, replace
+
+import pytest
+import torch
+from sample_lessons import SETTINGS, Stop, assert_same, sure, weights_of
+
+from hpmkd_edge.distill import workshop as workshop_module
+from hpmkd_edge.distill.executors import LocalProcesses
+from hpmkd_edge.distill.lesson import taught
+from hpmkd_edge.distill.pipeline import Rates
+from hpmkd_edge.distill.step import PLAIN, StepPlan
+from hpmkd_edge.distill.workshop import Assignment, key_of
+from hpmkd_edge.errors import Interrupted, TrainingFailed
+from hpmkd_edge.store.opening import open_store
+from hpmkd_edge.students.inherit import inherited
+
+QUICK = replace(SETTINGS, epochs=1)
+DIVERGES = replace(SETTINGS, ce_weight=math.inf)
+
+
+def assignment(size, lesson, **more):
+    return Assignment(size=size, lesson=lesson, label="x", **more)
+
+
+def test_a_training_that_the_store_has_is_not_trained_again(make, tmp_path, untaught, task, views, sizes):
+    """Not one epoch, in another run's folder and when asked to stop at once; it costs what it cost."""
+    store, lesson = open_store(tmp_path / "shared"), taught(untaught, views, sure(task), sources="right")
+    first = make("a", store=store).train(sizes[1], lesson, "x")
+    stop = Stop(after=1)
+    later = make("b", store=store, stop=stop)
+    found = later.train(sizes[1], lesson, "x")
+
+    assert_same(found, first)
+    assert (found.seconds, found.epochs, stop.asked) == (first.seconds, 4, 0)
+    assert list(later.spent.values()) == [first.seconds]
+    assert list((tmp_path / "b").glob("*.pt")) == []
+    assert not found.module.training
+
+
+def test_what_decides_an_outcome_is_in_its_key(make, tmp_path, untaught, shape, sizes):
+    """Seed, size, start weights, plan, content of the lesson: each differs in another training; equal ones are one."""
+    store, plain = open_store(tmp_path / "shared"), assignment(sizes[1], untaught)
+    larger = make(settings=QUICK, store=store).train(sizes[4], untaught, "larger").module
+    family = make().family
+    start = inherited(family.build(sizes[1], shape, 0), larger, "larger")
+    other_start = inherited(family.build(sizes[1], shape, 0), family.build(sizes[4], shape, 9), "larger")
+    spent = {}
+
+    def train(asked, **more):
+        make(settings=QUICK, store=store, spent=spent, **more).attempt_all([asked])
+        return len(spent)
+
+    counts = [
+        train(plain),
+        train(replace(plain, label="the same, by another name")),
+        train(plain, seed=1),
+        train(replace(plain, size=sizes[2])),
+        train(replace(plain, start=start)),
+        train(replace(plain, start=other_start)),
+        train(plain, plan_of=lambda *_: StepPlan(channels_last=True)),
+        train(replace(plain, lesson=replace(untaught, sources="other rows"))),
+        train(replace(plain, settings=replace(QUICK, batch=16))),
+    ]
+
+    assert counts == [1, 1, 2, 3, 4, 5, 6, 7, 8]
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(SETTINGS)])
+def test_every_setting_is_in_the_key(name, untaught):
+    """Also one that is added later."""
+    value = asdict(SETTINGS)[name]
+    other = {bool: lambda: not value, str: lambda: f"{value}x"}.get(type(value), lambda: value + 1)()
+    one, two = (
+        key_of(untaught, settings, seed=0, student="s", plan=PLAIN, threads=1)
+        for settings in (SETTINGS, replace(SETTINGS, **{name: other}))
+    )
+
+    assert one != two
+
+
+def test_the_threads_of_a_training_are_in_its_key(untaught):
+    """Sums in another order round differently."""
+    keys = {key_of(untaught, SETTINGS, seed=0, student="s", plan=PLAIN, threads=count) for count in (1, 2)}
+
+    assert len(keys) == 2
+
+
+def test_a_training_that_fails_and_may_leaves_the_others_alone(make, untaught, sizes):
+    """None in its place; it is not tried again, not even after an interruption."""
+    good, bad = assignment(sizes[0], untaught, settings=QUICK), assignment(sizes[0], untaught, settings=DIVERGES)
+    asked = [replace(bad, may_fail=True), good]
+    failed, trained = make().attempt_all(asked)
+    stop = Stop()
+    again = make(stop=stop).attempt_all(asked)
+
+    assert failed is None
+    assert trained.accuracy > 0
+    assert again[0] is None
+    assert stop.asked == 0
+
+
+def test_a_training_that_fails_and_may_not_ends_the_run(make, untaught, sizes):
+    """Also when it failed before where it was allowed to."""
+    bad = assignment(sizes[0], untaught, settings=DIVERGES)
+    for _ in range(2):
+        with pytest.raises(TrainingFailed, match="x: the loss is nan"):
+            make().train_all([bad])
+        make().attempt_all([replace(bad, may_fail=True)])
+
+
+def test_an_assignment_that_is_asked_for_twice_is_trained_once(make, untaught, sizes):
+    """As when the best lesson of a race is that of a rival before it."""
+    stop = Stop()
+    one, other = make(stop=stop).train_all([assignment(sizes[0], untaught, settings=QUICK)] * 2)
+
+    assert stop.asked == 1
+    assert_same(one, other)
+
+
+def test_several_assignments_resume_where_they_were(make, untaught, sizes):
+    """The finished one is not trained again, the one under way goes on, and both end as unbroken ones do."""
+    asked = [assignment(size, untaught) for size in sizes[:2]]
+    unbroken = make("a").train_all(asked)
+    with pytest.raises(Interrupted, match="after epoch 2 of 4"):
+        make("b", stop=Stop(after=6)).train_all(asked)
+    stop = Stop()
+    resumed = make("b", stop=stop).train_all(asked)
+
+    assert stop.asked == 2
+    for one, other in zip(resumed, unbroken, strict=True):
+        assert_same(one, other)
+
+
+@pytest.mark.slow
+def test_trainings_side_by_side_end_as_one_after_the_other(make, monkeypatch, untaught, task, views, sizes):
+    """Worker processes give the same bytes, and one that fails and may costs only itself."""
+    monkeypatch.setattr(workshop_module, "WORTH_PROCESSES_S", 0.0)
+    lesson = taught(untaught, views, sure(task), sources="right")
+    bad = assignment(sizes[0], untaught, settings=DIVERGES, may_fail=True)
+    asked = [assignment(sizes[1], untaught), assignment(sizes[1], lesson), bad]
+    with LocalProcesses(2, 1) as processes:
+        rates = Rates(measured={"training": (1.0, 1.0)})
+        beside = make("a", executor=processes, workers=2, rates=rates).attempt_all(asked)
+        here = make("b", workers=2).attempt_all(asked)
+
+    assert rates.measured["training"] > (1.0, 1.0), "the processes had nothing to do"
+    assert beside[2] is here[2] is None
+    for one, other in zip(beside[:2], here[:2], strict=True):
+        assert_same(one, other)
+    assert not torch.equal(weights_of(beside[0]), weights_of(beside[1]))

@@ -28,7 +28,7 @@ from hpmkd_edge.arms import Stand, stand_for
 from hpmkd_edge.bench.host import describe_host
 from hpmkd_edge.checkout import commit_of
 from hpmkd_edge.errors import BadConfiguration, EdgeError, Interrupted, unknown
-from hpmkd_edge.evidence import ARMS, FULL, ArmRun, Basis, Evidence, TeacherScore, summarize, write_evidence
+from hpmkd_edge.evidence import ARMS, DIRECT, FULL, ArmRun, Basis, Evidence, TeacherScore, summarize, write_evidence
 from hpmkd_edge.interruption import listening
 from hpmkd_edge.json_file import read_json, write_json
 from hpmkd_edge.record import LIBRARIES, Version
@@ -165,7 +165,7 @@ def _run(ablation: Ablation, folder: RunFolder) -> Evidence:
 def _run_seed(ablation: Ablation, seed: int, folder: RunFolder, stop: Callable[[], bool], bar: tqdm[Any]) -> Ablation:
     """Run the arms that *seed* has left, and keep the state after each."""
     own = RunFolder(final=folder.final, partial=folder.state / f"seed-{seed}")
-    # A teacher that is trained with each seed may differ in size, and the largest student beside it too: the first holds.
+    # A teacher trained with each seed may differ in size, and so the largest student beside it: the first holds.
     size = ablation.size if ablation.basis is None else ablation.basis.student
     # Only at the very first arm is a weak teacher refused: later that would cost what is done.
     stand = stand_for(replace(ablation.request, seed=seed), own, stop, size=size, refuse_weak=not ablation.runs)
@@ -190,10 +190,9 @@ def _informed(ablation: Ablation, stand: Stand, seed: int) -> Ablation:
         BadConfiguration: data, student or epochs are not what they were with the seeds before.
     """
     if ablation.basis not in (None, stand.basis):
-        raise BadConfiguration(
-            f"data, student or epochs have changed since the ablation was started: it had {ablation.basis}, and"
-            f" {stand.basis} were found; start a new one."
-        )
+        old, new = asdict(ablation.basis), asdict(stand.basis)
+        changed = "; ".join(f"{name} was {old[name]} and is {new[name]}" for name in old if old[name] != new[name])
+        raise BadConfiguration(f"the ablation was started with something else: {changed}; start a new one.")
     known = any(score.seed == seed for score in ablation.teachers)
     return replace(
         ablation,
@@ -224,14 +223,25 @@ def _evidence_of(ablation: Ablation) -> Evidence:
 
 def _cautions(ablation: Ablation) -> list[str]:
     """Say what a reader may take for success and is not."""
-    teacher = {score.seed: score.test_accuracy for score in reversed(ablation.teachers)}
-    better = [str(run.seed) for run in ablation.runs if run.arm == FULL and run.test_accuracy > teacher[run.seed]]
-    if not better:
-        return []
-    return [
-        f"With seed {', '.join(better)} the student is more accurate than its best teacher on test rows, which says"
-        " that the teacher is undertrained for this data, not that compression improves models."
-    ]
+    best = {score.seed: score for score in reversed(ablation.teachers)}
+
+    def seeds(arm: str, exceeds: Callable[[ArmRun], bool]) -> str:
+        return ", ".join(str(run.seed) for run in ablation.runs if run.arm == arm and exceeds(run))
+
+    weak = seeds(DIRECT, lambda run: run.validation_accuracy >= best[run.seed].validation_accuracy)
+    beaten = seeds(FULL, lambda run: run.test_accuracy > best[run.seed].test_accuracy)
+    cautions = []
+    if weak:
+        cautions.append(
+            f"With seed {weak} the best teacher is no better on validation rows than the student trained on labels"
+            " alone: it has little to teach, and the components little to gain from it."
+        )
+    if beaten:
+        cautions.append(
+            f"With seed {beaten} the student is more accurate than its best teacher on test rows, which says that the"
+            " teacher is undertrained for this data, not that compression improves models."
+        )
+    return cautions
 
 
 @contextmanager

@@ -86,13 +86,7 @@ def compress(
     verbose: Verbose = False,
 ) -> None:
     """Hand in a trained model and a board; get a smaller model that fits, with the proof."""
-    if resume is not None:
-        _refuse_beside_resume(context)
-    if quiet:
-        os.environ["TQDM_DISABLE"] = "1"
-    if verbose:
-        logging.basicConfig(level=logging.WARNING, format="hpmkd-edge: %(message)s")
-        logging.getLogger("hpmkd_edge").setLevel(logging.INFO)
+    _before_a_run(context, resume, quiet=quiet, verbose=verbose)
     request.check()
 
     from hpmkd_edge.compress import compress as run
@@ -103,11 +97,8 @@ def compress(
     from hpmkd_edge.run_folder import PARTIAL, default_output
 
     folder = output or default_output(request) if resume is None else Path(str(resume).removesuffix(PARTIAL))
-    try:
+    with _stopped_at_once(folder):
         reports = run(request, output=folder) if resume is None else take_up(resume)
-    except KeyboardInterrupt:
-        print(f"hpmkd-edge: stopped at once; what was saved can be taken up: --resume {folder}", file=sys.stderr)
-        raise typer.Exit(130) from None
     print(f"hpmkd-edge: the run is in {folder}", file=sys.stderr)
     with _reader_may_leave():
         if format is Format.JSON:
@@ -117,6 +108,49 @@ def compress(
                 show(report)
     code = exit_code_of([report.verdict for report in reports])
     raise typer.Exit(0 if code == 5 and not strict else code)
+
+
+@app.command(
+    epilog="""\b
+Examples:
+  hpmkd-edge ablate --seeds 5
+  hpmkd-edge ablate --data adult.csv --label income --split split --arm full --arm "plain KD" --arm direct
+  hpmkd-edge ablate --resume runs/digits-ablation-20260102-030405"""
+)
+@takes_request
+def ablate(
+    context: typer.Context,
+    request: Request,
+    seeds: Annotated[int, typer.Option(help="Runs of each arm; an interval needs two.")] = 5,
+    arm: Annotated[
+        list[str] | None, typer.Option(help="Run these arms alone; repeatable. [default: all]", metavar="ARM")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="A folder for the evidence. [default: runs/DATA-ablation-TIME]", metavar="DIR")
+    ] = None,
+    resume: Annotated[Path | None, typer.Option(help="Take up an interrupted ablation.", metavar="DIR")] = None,
+    format: Output = Format.TEXT,  # noqa: A002
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Turn off each component in turn, at equal epochs, and see what it is worth."""
+    _before_a_run(context, resume, quiet=quiet, verbose=verbose)
+    request.check()
+
+    from hpmkd_edge.ablation import ablate as run
+    from hpmkd_edge.ablation import ablation_output, resume_ablation
+    from hpmkd_edge.report.ablation_text import show
+    from hpmkd_edge.report.machine import to_json
+
+    folder = output or ablation_output(request) if resume is None else resume
+    with _stopped_at_once(folder):
+        evidence = resume_ablation(resume) if resume else run(request, output=folder, seeds=seeds, arms=arm)
+    print(f"hpmkd-edge: the evidence is in {folder}", file=sys.stderr)
+    with _reader_may_leave():
+        if format is Format.JSON:
+            print(to_json(evidence))
+        elif not quiet:
+            show(evidence)
 
 
 @app.command(
@@ -284,6 +318,27 @@ def _reader_may_leave() -> Iterator[None]:
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):  # rich turns the one into the other
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _before_a_run(context: typer.Context, resume: Path | None, *, quiet: bool, verbose: bool) -> None:
+    """Refuse flags beside --resume, and set what is shown while the run goes on."""
+    if resume is not None:
+        _refuse_beside_resume(context)
+    if quiet:
+        os.environ["TQDM_DISABLE"] = "1"
+    if verbose:
+        logging.basicConfig(level=logging.WARNING, format="hpmkd-edge: %(message)s")
+        logging.getLogger("hpmkd_edge").setLevel(logging.INFO)
+
+
+@contextmanager
+def _stopped_at_once(folder: Path) -> Iterator[None]:
+    """Say how to take up what a second Ctrl-C has stopped."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"hpmkd-edge: stopped at once; what was saved can be taken up: --resume {folder}", file=sys.stderr)
+        raise typer.Exit(130) from None
 
 
 def _refuse_beside_resume(context: typer.Context) -> None:

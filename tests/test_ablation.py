@@ -100,7 +100,7 @@ def test_an_empty_memory_is_not_called_worthless(whole):
 def test_what_cannot_act_on_a_task_is_not_applicable(table_csv, tmp_path):
     """One teacher, a loss without a temperature, a component that is off anyway, one epoch for two stages."""
     evidence = ablate(
-        replace(REQUEST, data=str(table_csv), label="kind", without=("chain",), workers=1, epochs=1),
+        replace(REQUEST, data=str(table_csv), label="kind", without=("chain", "configuration"), workers=1, epochs=1),
         output=tmp_path / "out",
         seeds=2,
         arms=[f"without-{name}" for name in ("attention", "temperature", "chain", "parallel")] + ["with-stages"],

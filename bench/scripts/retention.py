@@ -30,16 +30,21 @@ RESULTS = Path(__file__).parents[1] / "results"
 
 
 def run_one(name: str, seed: int, arguments: Sequence[str]) -> dict[str, Any]:
-    """Run one seed, split by the same seed, and return what its report says.
+    """Run one seed, split by the same seed unless one is given, and return what its report says.
+
+    A run that was interrupted is taken up.
 
     Raises:
         BadConfiguration: the run is there already, and another command made it.
     """
     folder = Path("runs") / f"{name}-{seed}"
-    seeds = ["--seed", str(seed), "--split-seed", str(seed)]
-    command = ["hpmkd-edge", "compress", *arguments, *seeds, "--output", str(folder), "--quiet"]
+    # A split seed that is given holds for all: the teacher's answers to these rows then serve every seed.
+    splits = [] if "--split-seed" in arguments else ["--split-seed", str(seed)]
+    command = ["hpmkd-edge", "compress", *arguments, "--seed", str(seed), *splits, "--output", str(folder), "--quiet"]
     if not (folder / "report.json").exists():
-        ended = subprocess.run(command, check=False).returncode
+        interrupted = folder.with_name(f"{folder.name}.partial").exists()
+        taken_up = ["hpmkd-edge", "compress", "--resume", str(folder), "--quiet"]
+        ended = subprocess.run(taken_up if interrupted else command, check=False).returncode
         if ended not in (0, 1):
             sys.exit(f"{shlex.join(command)} ended with {ended}")
     report = read_report(folder / "report.json")

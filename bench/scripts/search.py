@@ -20,23 +20,22 @@ trainings are kept in --work, which commands that differ in their sets or seeds 
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from tqdm import tqdm
 
 from hpmkd_edge.arms import Stand, stand_for
+from hpmkd_edge.bench.scripts.choices import WAYS, Choice, summarize, table_of
 from hpmkd_edge.bench.scripts.make_portfolio import SCHEMA, Trials, choose
 from hpmkd_edge.bench.scripts.named_sets import NamedSet, find_sets
 from hpmkd_edge.bench.scripts.provenance import RESULTS, Result, open_result
-from hpmkd_edge.bench.scripts.retention import interval
 from hpmkd_edge.distill.configuration import settle
 from hpmkd_edge.distill.torch_link import Trained
 from hpmkd_edge.distill.workshop import Assignment, Workshop
@@ -50,44 +49,15 @@ from hpmkd_edge.request import Request
 from hpmkd_edge.run_folder import RunFolder
 from hpmkd_edge.store.database import open_database
 
-MARGIN_POINTS: Final = 0.5
-MOST_COST: Final = 1 / 5
-LEAST_SETS: Final = 6
-ALONE: Final = ("own", "search", "empty")  # what needs no other set
-WAYS: Final = (*ALONE, "others")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """What one way chose for a set with one seed.
-
-    Attributes:
-        validation_accuracy: of the torch module; *test_accuracy* of the exported file.
-        trainings: paid for, in full trainings; *seconds* of training.
-        remembered: trainings on other sets of this kind that the memory held.
-        reason: what the manager says; empty for the other ways.
-    """
-
-    set: str
-    seed: int
-    way: str
-    recipe: str
-    validation_accuracy: float
-    test_accuracy: float
-    trainings: float
-    seconds: float
-    remembered: int
-    student: str
-    epochs: int
-    teacher_accuracy: float
-    reason: str
+ALONE: Final = WAYS[:3]  # what needs no other set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A recipe, and what finding it cost in full trainings."""
+    """A recipe, its full training, and what finding it cost in full trainings, that one among them."""
 
     recipe: Recipe
+    trained: Trained
     trainings: float
     remembered: int = 0
     reason: str = ""
@@ -112,6 +82,13 @@ class Seat:
         )
         return self.workshop.attempt_all([asked])[0]
 
+    def own(self) -> Found:
+        """Train with the task's own settings."""
+        trained = self.train(NEUTRAL)
+        if trained is None:
+            raise TrainingFailed("the task's own settings cannot be trained; check the inputs' scale.")
+        return Found(recipe=NEUTRAL, trained=trained, trainings=1)
+
     def search(self, trials: int) -> Found:
         """Let Optuna propose *trials* recipes, one after the other; what diverges is worth nothing."""
         import optuna
@@ -119,16 +96,17 @@ class Seat:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         sampler = optuna.samplers.TPESampler(seed=self.stand.request.seed)
         study = optuna.create_study(direction="maximize", sampler=sampler)
-        best, most = NEUTRAL, -1.0
+        best: tuple[Recipe, Trained] | None = None
         for _ in tqdm(range(trials), desc="search", unit="trial", disable=None, leave=False):
             trial = study.ask()
             recipe = recipe_at([trial.suggest_float(name, 0.0, 1.0) for name in SPACE])
             trained = self.train(recipe)
-            accuracy = trained.accuracy if trained else 0.0
-            study.tell(trial, accuracy)
-            if accuracy > most:
-                best, most = recipe, accuracy
-        return Found(recipe=best, trainings=trials)
+            study.tell(trial, trained.accuracy if trained else 0.0)
+            if trained and (best is None or trained.accuracy > best[1].accuracy):
+                best = recipe, trained
+        if best is None:
+            raise TrainingFailed(f"none of {trials} recipes can be trained; check the inputs' scale.")
+        return Found(recipe=best[0], trained=best[1], trainings=trials)
 
     def manage(self, memory: Memory) -> Found:
         """Let the configuration manager choose; *memory* grows with its trials."""
@@ -136,7 +114,13 @@ class Seat:
         past = len(experience.trials())
         lesson = self.stand.preparation.curriculum.teacher[1]
         settled = settle(self.stand.end, lesson, self.workshop, experience=experience, portfolio=self.portfolio.recipes)
-        return Found(recipe=settled.recipe, trainings=settled.cost, remembered=past, reason=settled.sentence)
+        return Found(
+            recipe=settled.recipe,
+            trained=settled.trained,
+            trainings=settled.cost,
+            remembered=past,
+            reason=settled.sentence,
+        )
 
 
 def memory_at(path: Path) -> Memory:
@@ -188,12 +172,12 @@ def try_way(way: str, seat: Seat, named: NamedSet, asked: argparse.Namespace) ->
     """Find a recipe in one *way*, and score the student that it gives.
 
     Raises:
-        TrainingFailed: not even what was chosen can be trained.
+        TrainingFailed: no recipe can be trained.
     """
     seed = seat.stand.request.seed
     seat = replace(seat, workshop=replace(seat.workshop, spent={}))
     if way == "own":
-        found = Found(recipe=NEUTRAL, trainings=1)
+        found = seat.own()
     elif way == "search":
         found = seat.search(asked.trials)
     elif way == "empty":
@@ -203,24 +187,18 @@ def try_way(way: str, seat: Seat, named: NamedSet, asked: argparse.Namespace) ->
     else:
         with tempfile.TemporaryDirectory() as folder:
             found = seat.manage(_memory_of_others(named.name, seed, asked, Path(folder)))
-    # Trained by every way already, but by "own".
-    trained = seat.train(found.recipe)
-    if trained is None:
-        raise TrainingFailed(
-            f"{named.name}, seed {seed}: the recipe of {way} ({found.recipe.phrase}) cannot be trained."
-        )
     return Choice(
         set=named.name,
         seed=seed,
         way=way,
         recipe=found.recipe.phrase,
-        validation_accuracy=trained.accuracy,
-        test_accuracy=seat.stand.score(trained.module)[1],
+        validation_accuracy=found.trained.accuracy,
+        test_accuracy=seat.stand.score(found.trained.module)[1],
         trainings=found.trainings,
         seconds=sum(seat.workshop.spent.values()),
         remembered=found.remembered,
         student=seat.stand.end.label,
-        epochs=trained.epochs,
+        epochs=found.trained.epochs,
         teacher_accuracy=seat.stand.teachers()[0].test_accuracy,
         reason=found.reason,
     )
@@ -261,108 +239,6 @@ def run_all(asked: argparse.Namespace, result: Result) -> None:
                             bar.set_postfix_str(f"{named.name}, seed {seed}, {way}")
                             result.add(asdict(try_way(way, seat, named, asked)))
                             bar.update()
-
-
-def means_of(choices: Sequence[Choice], field: str) -> dict[str, dict[str, float]]:
-    """Return the mean of a *field* over seeds, by way and set."""
-    return {
-        way: {
-            name: statistics.fmean(getattr(one, field) for one in choices if (one.set, one.way) == (name, way))
-            for name in dict.fromkeys(one.set for one in choices if one.way == way)
-        }
-        for way in WAYS
-    }
-
-
-def _points(of: Mapping[str, float], over: Mapping[str, float], names: Sequence[str]) -> dict[str, Any]:
-    """Return the mean difference over sets in points, its interval, and how many are within the margin."""
-    points = {name: 100 * (of[name] - over[name]) for name in names}
-    bounds = interval(list(points.values()))
-    return {
-        "mean": statistics.fmean(points.values()) if points else None,
-        "low": bounds and bounds["low"],
-        "high": bounds and bounds["high"],
-        "sets": len(points),
-        "sets_within": sum(one >= -MARGIN_POINTS for one in points.values()),
-        "least": min(points.values()) if points else None,
-    }
-
-
-def _cost(of: Mapping[str, float], over: Mapping[str, float], names: Sequence[str]) -> dict[str, Any]:
-    """Return the share of a cost, over all sets and on the worst of them."""
-    if not names:
-        return {"mean": None, "most": None}
-    shares = [of[name] / over[name] for name in names]
-    return {"mean": statistics.fmean(shares), "most": max(shares)}
-
-
-def summarize(choices: Sequence[Choice]) -> dict[str, Any]:
-    """Return the means of each set, how the ways differ, and whether the claims hold.
-
-    A difference counts as within the margin where the lower end of its interval over sets is: what few sets leave open
-    does not hold. None where there are no two sets to compare.
-    """
-    fields = ("test_accuracy", "validation_accuracy", "trainings", "seconds")
-    means = {field: means_of(choices, field) for field in fields}
-    names = list(means["test_accuracy"]["search"])
-    # A memory that holds nothing of a set's kind is an empty one.
-    told = [name for name in names if any(one.remembered for one in choices if (one.set, one.way) == (name, "others"))]
-    pairs = {
-        "empty over search": names,
-        "others over search": told,
-        "others over empty": told,
-        "own over search": names,
-    }
-    differences, costs = {}, {}
-    for pair, compared in pairs.items():
-        of, _, over = pair.split()
-        differences[pair] = {
-            field: _points(means[field][of], means[field][over], compared)
-            for field in ("test_accuracy", "validation_accuracy")
-        }
-        costs[pair] = {
-            field: _cost(means[field][of], means[field][over], compared) for field in ("trainings", "seconds")
-        }
-    points = {pair: one["test_accuracy"] for pair, one in differences.items()}
-    cheap, cheaper = costs["empty over search"], costs["others over empty"]
-    claims = {
-        f"with an empty memory within {MARGIN_POINTS} points of the search, on {LEAST_SETS} sets or more": (
-            _within(points["empty over search"]) and len(names) >= LEAST_SETS
-        ),
-        f"at most {MOST_COST:g} of its cost, on each set": all(one["most"] <= MOST_COST for one in cheap.values()),
-        "with a memory of other sets no worse than without": _within(points["others over empty"]),
-        "and cheaper": bool(told) and all(one["mean"] < 1 for one in cheaper.values()),
-    }
-    return {
-        "claims": claims,
-        "differences_points": differences,
-        "costs": costs,
-        "means": {name: {way: {field: means[field][way][name] for field in fields} for way in WAYS} for name in names},
-    }
-
-
-def _within(points: Mapping[str, Any]) -> bool:
-    return points["low"] is not None and points["low"] >= -MARGIN_POINTS
-
-
-def table_of(summary: dict[str, Any]) -> str:
-    """Return the figures as lines for a terminal."""
-    lines = [f"{'test accuracy':16}" + "".join(f"{way:>9}" for way in WAYS) + "   trainings (seconds)"]
-    for name, one in summary["means"].items():
-        costs = ", ".join(f"{one[way]['trainings']:.1f} ({one[way]['seconds']:.0f})" for way in WAYS)
-        lines.append(f"{name:16}" + "".join(f"{one[way]['test_accuracy']:9.2%}" for way in WAYS) + f"   {costs}")
-    for pair, fields in summary["differences_points"].items():
-        one, cost = fields["test_accuracy"], summary["costs"][pair]
-        if one["mean"] is None:
-            continue
-        bounds = "" if one["low"] is None else f" [{one['low']:+.2f}, {one['high']:+.2f}]"
-        lines.append(
-            f"{pair}: {one['mean']:+.2f} points{bounds} over {one['sets']} sets, {one['sets_within']} within"
-            f" {MARGIN_POINTS}; {cost['trainings']['mean']:.2f} of the trainings, {cost['seconds']['mean']:.2f} of the"
-            " seconds"
-        )
-    lines += [f"{claim}: {str(holds).lower()}" for claim, holds in summary["claims"].items()]
-    return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

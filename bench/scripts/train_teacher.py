@@ -31,7 +31,7 @@ from hpmkd_edge.tasks.source import open_task
 
 
 def train(data: str, size: str, epochs: int, views: int, seed: int, output: Path) -> None:
-    """Train a network of *size* and write its weights, with the inlet's mean and deviation beside them."""
+    """Train a network of *size* and write its weights, and print how its input is made."""
     task = open_task(data)
     inlet = fit_inlet(task)
     shape = shape_of(inlet, task)
@@ -63,7 +63,7 @@ def train(data: str, size: str, epochs: int, views: int, seed: int, output: Path
         trained = workshop.train(ladder[size], lesson, f"teacher {size}")
     torch.save(trained.module.state_dict(), output)
     print(f"{output}: {trained.accuracy:.2%} of the validation rows after {trained.best_epoch} of {epochs} epochs")
-    print(f"mean {inlet.mean}, deviation {inlet.deviation}")
+    print(f"its input: {inlet.facts()}")
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from typing import Final
 
 from hpmkd_edge import __version__
 from hpmkd_edge.distill.lesson import Lesson
+from hpmkd_edge.distill.torch_link import Trained
 from hpmkd_edge.distill.workshop import Assignment, Workshop
 from hpmkd_edge.plan.forecast import Past, most_similar
 from hpmkd_edge.plan.halving import Halving, successive_halving
@@ -34,12 +35,14 @@ class Settled:
 
     Attributes:
         settings: for trainings with a teacher; *alone* for those on labels alone.
-        cost: of the races, in full trainings, the last one of which is plain KD itself.
+        trained: the winner's last training: plain KD of all epochs.
+        cost: of the races, in full trainings, that one among them.
     """
 
     recipe: Recipe
     settings: Settings
     alone: Settings
+    trained: Trained
     cost: float
     sentence: str
 
@@ -131,7 +134,7 @@ def settle(
         lesson: of the best teacher.
         workshop: its settings are the task's own, which recipes depart from.
     """
-    base, seconds = workshop.settings, dict[Recipe, float]()
+    base, seconds, full = workshop.settings, dict[Recipe, float](), dict[Recipe, Trained]()
 
     def evaluate(recipes: Sequence[Recipe], epochs: int) -> list[float]:
         trained = workshop.attempt_all(
@@ -148,6 +151,8 @@ def settle(
         )
         for recipe, one in zip(recipes, trained, strict=True):
             seconds[recipe] = seconds.get(recipe, 0.0) + (one.seconds if one else 0.0)
+            if one is not None and epochs == base.epochs:
+                full[recipe] = one
         return [one.accuracy if one else math.nan for one in trained]
 
     proposal = propose(experience.at(size), experience.past(), portfolio, seed=workshop.seed)
@@ -177,6 +182,7 @@ def settle(
         recipe=recipe,
         settings=recipe.applied(base),
         alone=recipe.for_labels_alone.applied(base),
+        trained=full[recipe],
         cost=cost,
         sentence=f"{sentence} Chosen: {recipe.phrase}, after {cost:.1f} full trainings.",
     )

@@ -82,7 +82,7 @@ def captured_step(
 
     before = _snapshot(module, optimizer)
     # One stream for warm-up and capture: handles of BLAS are a stream's own, and cannot be made while recording.
-    stream = torch.cuda.Stream(device)
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream(device))
     with torch.random.fork_rng([device]):
         with torch.cuda.stream(stream):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hpmkd_edge.bench.comparison import Gain
 from hpmkd_edge.distill.candidates import Duel, Finding, Finish, Race, Rival, duel, merit, race_of
-from hpmkd_edge.distill.configuration import Settle
+from hpmkd_edge.distill.configuration import Settle, Settled
 from hpmkd_edge.distill.lesson import Lesson, View
 from hpmkd_edge.distill.links import forge
 from hpmkd_edge.distill.methods.table import feels_temperature
@@ -23,7 +23,6 @@ from hpmkd_edge.distill.workshop import Assignment, Workshop
 from hpmkd_edge.errors import BadTeacher
 from hpmkd_edge.plan.chain import intermediates
 from hpmkd_edge.plan.components import Components
-from hpmkd_edge.plan.settings import Settings
 from hpmkd_edge.students.family import Size
 
 # A longer chain costs a training more: it must pay for it (HPM-KD's ε; the paper gives 0.5 to 1 %).
@@ -88,14 +87,18 @@ class _Course:
         self.workshop = curriculum.workshop
         self.finishes: list[Finish] = []
         self.findings: list[Finding] = []
-        self.alone: Settings | None = None
 
     def run(self, between: Sequence[Size]) -> Race:
         curriculum = self.curriculum
-        self.configure()
-        direct = Rival(name="direct", lesson=curriculum.untaught, settings=self.alone)
-        lessons = (curriculum.teacher, *((mixture.name, mixture.lesson) for mixture in curriculum.mixtures))
-        self.train([direct, *(Rival(name=name, lesson=lesson) for name, lesson in lessons)])
+        settled = self.configure()
+        alone = Rival(name="direct", lesson=curriculum.untaught, settings=None if settled is None else settled.alone)
+        plain = Rival(name=curriculum.teacher[0], lesson=curriculum.teacher[1])
+        together = [Rival(name=mixture.name, lesson=mixture.lesson) for mixture in curriculum.mixtures]
+        if settled is None:
+            self.train([alone, plain, *together])
+        else:  # plain KD by the chosen settings is what the last short race trained
+            self.train([alone, *together])
+            self.finishes.insert(1, Finish(rival=plain, trained=settled.trained))
         self.check_teacher()
         self.weigh_teachers()
         self.move_temperature()
@@ -138,14 +141,15 @@ class _Course:
         """Compare two finishers on the validation rows."""
         return duel(of, over, self.curriculum.labels, seed=self.workshop.seed)
 
-    def configure(self) -> None:
-        """Let the configuration manager choose the settings that all rivals share."""
+    def configure(self) -> Settled | None:
+        """Let the configuration manager choose the settings that all rivals share; None where it is off."""
         settle = self.curriculum.settle
         if settle is None:
-            return
+            return None
         settled = settle(self.end, self.curriculum.teacher[1], self.workshop)
-        self.workshop, self.alone = replace(self.workshop, settings=settled.settings), settled.alone
+        self.workshop = replace(self.workshop, settings=settled.settings)
         self.say("configuration", settled.sentence)
+        return settled
 
     def check_teacher(self) -> None:
         """Refuse a teacher that does not beat the student trained on labels alone."""

@@ -65,7 +65,7 @@ def _digest_of(maps: Sequence[Tensor]) -> str:
     """Name the content of *maps* for a key: which of a teacher's taps they come from shows nowhere else."""
     digest = hashlib.sha256()
     for features in maps:
-        digest.update(features.cpu().contiguous().numpy())
+        digest.update(features.cpu().contiguous().numpy().data)
     return f" of maps {digest.hexdigest()}" if maps else ""
 
 

@@ -13,8 +13,7 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
@@ -28,8 +27,8 @@ from tqdm import tqdm
 from hpmkd_edge.distill.lesson import Lesson
 from hpmkd_edge.distill.methods.method import Method
 from hpmkd_edge.distill.methods.table import METHODS, find_method
+from hpmkd_edge.distill.step import LONGEST_GRADIENT, on_threads
 from hpmkd_edge.distill.torch_link import (
-    LONGEST_GRADIENT,
     SAVE_EVERY_S,
     VALIDATION_BATCH,
     Trained,
@@ -70,7 +69,7 @@ class _Best:
     accuracy: float = -1.0
     loss: float = math.inf
     epoch: int = 0
-    weights_P: Tensor = field(default_factory=lambda: torch.empty(0))
+    weights: Tensor = field(default_factory=lambda: torch.empty(0))
 
 
 class _Stack:
@@ -83,10 +82,10 @@ class _Stack:
         self.weights_MP = torch.stack(rows).to(device)
         self.first_MP, self.second_MP = torch.zeros_like(self.weights_MP), torch.zeros_like(self.weights_MP)
         self.taken = 0
-        kind = {"dtype": self.weights_MP.dtype, "device": device}
         # Matrices alone are decayed, as in `train_link`.
-        decayed_P = torch.cat([torch.full((s.numel(),), float(len(s) > 1), **kind) for s in self.shapes.values()])
-        self.decay_MP = torch.tensor([one.weight_decay for one in settings], **kind)[:, None] * decayed_P
+        decayed_P = torch.cat([torch.full((shape.numel(),), len(shape) > 1) for shape in self.shapes.values()])
+        decay_M = torch.tensor([one.weight_decay for one in settings], dtype=torch.float64)
+        self.decay_MP = (decay_M[:, None] * decayed_P).to(self.weights_MP)
         self.leaves = {name: part.detach().requires_grad_() for name, part in self.split(self.weights_MP).items()}
 
     def split(self, rows_MP: Tensor) -> dict[str, Tensor]:
@@ -175,13 +174,13 @@ def train_stacked(
             name: getattr(stack, name) for name in ("weights_MP", "first_MP", "second_MP", "taken")
         }
         state |= {"epoch": epoch, "seconds": seconds + time.monotonic() - began}
-        state["best"] = [(one.accuracy, one.loss, one.epoch, one.weights_P) for one in best]
+        state["best"] = [(one.accuracy, one.loss, one.epoch, one.weights) for one in best]
         beside = saved.with_suffix(".new")
         torch.save(state, beside)
         beside.replace(saved)
 
     bar = tqdm(total=epochs, initial=epoch, desc=label, unit="epoch", disable=None, leave=False)
-    with bar, _one_thread():
+    with bar, on_threads(1):  # stacks are small: two threads would wait for each other
         while epoch < epochs:
             mean_M = _run_epoch(stack, lesson, loss_of, seeds, batch, rates[epoch * steps : (epoch + 1) * steps], epoch)
             epoch += 1
@@ -276,7 +275,7 @@ def _validate(stack: _Stack, lesson: Lesson, best: list[_Best], epoch: int) -> N
 def _finished(
     module: nn.Module, best: _Best, stack: _Stack, lesson: Lesson, settings: Settings, seconds: float
 ) -> Trained:
-    weights = {name: part[0].clone() for name, part in stack.split(best.weights_P[None]).items()}
+    weights = {name: part[0].clone() for name, part in stack.split(best.weights[None]).items()}
     module.load_state_dict(weights)
     logits_NK = predict(module.to(lesson.labels.device), lesson, lesson.validation)
     return Trained(
@@ -289,14 +288,3 @@ def _finished(
         seconds=seconds,
         temperatures=(settings.temperature,) * settings.epochs if lesson.guides else (),
     )
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Stacks are small: two threads would wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

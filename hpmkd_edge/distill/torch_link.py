@@ -20,10 +20,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
+from hpmkd_edge.distill.cuda_graph import CapturedStep, captured_step
 from hpmkd_edge.distill.lesson import Lesson
 from hpmkd_edge.distill.methods.table import check_shapes
 from hpmkd_edge.distill.objective import Objective, objective_of
-from hpmkd_edge.distill.step import PLAIN, StepPlan, align_state, batches, forward, prepared
+from hpmkd_edge.distill.step import (
+    LONGEST_GRADIENT,
+    PLAIN,
+    SHARED_BATCH,
+    StepPlan,
+    align_state,
+    batches,
+    forward,
+    prepared,
+    threads_for,
+)
 from hpmkd_edge.distill.taps import choose_tap, find_tap, list_taps, tapped
 from hpmkd_edge.distill.temperature import TemperatureState, advance, first_state, temperature
 from hpmkd_edge.errors import Interrupted, TrainingFailed
@@ -34,9 +45,7 @@ log = logging.getLogger(__name__)
 WARM_UP: Final = 0.05  # share of the steps
 SAVE_EVERY_S: Final = 30.0
 VALIDATION_BATCH: Final = 1024
-SHARED_BATCH: Final = 100_000  # numbers in a batch
 BLOCKS: Final = 8  # of an epoch, for the temperature's scheduler
-LONGEST_GRADIENT: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +110,7 @@ def predict(module: nn.Module, lesson: Lesson, stored: Tensor) -> Tensor:
         return torch.cat([module(lesson.inlet.open(batch)).float() for batch in torch.split(stored, VALIDATION_BATCH)])
 
 
-def _optimizer(modules: nn.Module, settings: Settings) -> torch.optim.Optimizer:
+def _optimizer(modules: nn.Module, settings: Settings, plan: StepPlan) -> torch.optim.Optimizer:
     # Norms and biases are not decayed: they scale what the next layer sees, they do not overfit.
     matrices = [parameter for parameter in modules.parameters() if parameter.ndim > 1]
     vectors = [parameter for parameter in modules.parameters() if parameter.ndim <= 1]
@@ -109,10 +118,13 @@ def _optimizer(modules: nn.Module, settings: Settings) -> torch.optim.Optimizer:
         {"params": matrices, "weight_decay": settings.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
+    rate: float | Tensor = settings.learning_rate
+    if plan.cuda_graph:  # a recording reads its rate from the device
+        rate = torch.tensor(rate, device=matrices[0].device)
     if settings.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=0.9, nesterov=True, fused=True)
+        return torch.optim.SGD(groups, lr=rate, momentum=0.9, nesterov=True, fused=True)
     assert settings.optimizer == "adamw"
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+    return torch.optim.AdamW(groups, lr=rate, fused=True, capturable=plan.cuda_graph)
 
 
 def _write(state: dict[str, Any], path: Path) -> None:
@@ -159,7 +171,9 @@ class _Link:
             self.adaptor = self.objective.features.adaptor(*shapes, seed).to(device)  # type: ignore[assignment]
         # One container, so that an adaptor learns with the student and is saved with it.
         self.parts = nn.ModuleDict({"student": self.module, "adaptor": self.adaptor})
-        self.optimizer = _optimizer(self.parts, settings)
+        self.optimizer = _optimizer(self.parts, settings, plan)
+        self.on_labels = torch.zeros((), device=device)
+        self.recorded: tuple[float, CapturedStep] | None = None
         self.progress = _Progress(temperature=first_state(settings.schedule, settings.temperature, settings.epochs))
 
     def restore(self, path: Path) -> None:
@@ -204,8 +218,14 @@ class _Link:
         for number, (rows_B, features) in enumerate(
             batches(lesson.inlet, lesson.views[view], order, settings.batch, self.plan)
         ):
+            if self.can_record(view):
+                losses[number], on_labels[number] = self.replay(features, rows_B, view, heat, rates[number])
+                continue
             for group in self.optimizer.param_groups:
-                group["lr"] = rates[number]
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(rates[number])
+                else:
+                    group["lr"] = rates[number]
             loss, labels = self.loss(features, rows_B, view, kept[number], heat)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -221,6 +241,32 @@ class _Link:
                 gap = float(on_labels.mean()) - self.teacher_loss(view)
                 progress.temperature = advance(progress.temperature, blocks, gap)
         return float(losses.mean())
+
+    def can_record(self, view: int) -> bool:
+        """Tell whether all steps over a *view* are the same kernels, so that one recording serves them."""
+        lesson = self.lesson
+        plain = lesson.reference is None and not lesson.maps and lesson.mixes[view] is None
+        return self.plan.cuda_graph and plain and len(lesson.guides) < 2
+
+    def replay(self, features: Tensor, rows_B: Tensor, view: int, heat: float, rate: float) -> tuple[Tensor, Tensor]:
+        """Do one recorded step; the recording is made anew when the temperature, a number in it, has changed."""
+        lesson, settings, objective = self.lesson, self.settings, self.objective
+        guides = tuple(guide[view][rows_B] for guide in lesson.guides)
+        inputs = (features, lesson.labels[rows_B], *guides)
+        if self.recorded is None or self.recorded[0] != heat:
+
+            def loss_of(features: Tensor, labels_B: Tensor, *guides: Tensor) -> Tensor:
+                student_BK = forward(self.student, features, self.plan)
+                labels = functional.cross_entropy(student_BK, labels_B, label_smoothing=settings.label_smoothing)
+                self.on_labels.copy_(labels.detach())
+                loss = settings.ce_weight * labels
+                if objective.method is not None:
+                    loss = loss + settings.kd_weight * objective.method.loss(student_BK, guides[0], labels_B, heat)
+                return loss
+
+            step = captured_step(self.parts, self.optimizer, loss_of, inputs, longest_gradient=LONGEST_GRADIENT)
+            self.recorded = (heat, step)
+        return self.recorded[1](*inputs, rate=rate), self.on_labels
 
     def loss(self, features: Tensor, rows_B: Tensor, view: int, kept: list[int], heat: float) -> tuple[Tensor, Tensor]:
         """Return the loss of a batch, and its part on labels alone."""
@@ -249,9 +295,12 @@ class _Link:
         return float(self.objective.labels(self.lesson.guides[0][view], every, view))
 
     def validate(self) -> float:
-        """Keep the weights if they are the best on validation rows so far; return the accuracy."""
+        """Keep the weights if they are the best on validation rows so far; return the accuracy, NaN without answers."""
         best, lesson = self.progress.best, self.lesson
         logits = predict(self.module, lesson, lesson.validation)
+        if not bool(logits.isfinite().all()):
+            # The last step of an epoch can do this while the epoch's mean loss is still finite.
+            return math.nan
         accuracy = float((logits.argmax(1) == lesson.validation_labels).double().mean())
         loss = float(functional.cross_entropy(logits, lesson.validation_labels))
         if (accuracy, -loss) > (best["accuracy"], -best["loss"]):
@@ -309,6 +358,7 @@ def train_link(
         link.save(saved)
 
     own = 1 if trains_alone(lesson, settings) else threads or torch.get_num_threads()
+    own = threads_for(plan, min(settings.batch, len(lesson.labels)), own)
     bar = tqdm(total=settings.epochs, initial=progress.epoch, desc=label, unit="epoch", disable=None, leave=False)
     with bar, _repeatable(own):
         while progress.epoch < settings.epochs:
@@ -319,6 +369,11 @@ def train_link(
                     f" {settings.learning_rate:g}; check the inputs' scale and the teacher's logits."
                 )
             accuracy = link.validate()
+            if math.isnan(accuracy):
+                raise TrainingFailed(
+                    f"{label}: the student's answers are not finite after epoch {progress.epoch} at a learning rate of"
+                    f" {settings.learning_rate:g}; check the inputs' scale and the teacher's logits."
+                )
             bar.update()
             bar.set_postfix(loss=f"{mean:.3f}", accuracy=f"{accuracy:.4f}", refresh=False)
             if stop():

@@ -17,6 +17,7 @@ from hpmkd_edge import kernels
 from hpmkd_edge.distill.executors import WORTH_PROCESSES_S, InProcess
 from hpmkd_edge.distill.lesson import Lesson
 from hpmkd_edge.distill.pipeline import Executor, Job, Rates, run_jobs
+from hpmkd_edge.distill.stacked import stackable, train_stacked
 from hpmkd_edge.distill.step import PLAIN, StepPlan
 from hpmkd_edge.distill.torch_link import Trained, train_link, trains_alone
 from hpmkd_edge.errors import TrainingFailed
@@ -163,9 +164,15 @@ class Workshop:
             Interrupted: *stop* said so; the states are saved.
         """
         side_by_side = min(self.workers, len(assignments))
-        orders = [self._order(assignment, side_by_side) for assignment in assignments]
+        together = self._stacks(assignments)
+        orders = [
+            self._order(assignment, side_by_side, stacked=len(assignments) if together else 1)
+            for assignment in assignments
+        ]
         found = [self._find(order) for order in orders]
         missing = [order for order, trained in zip(orders, found, strict=True) if trained is None]
+        if together and missing:
+            return self._stacked(orders)
         if len(missing) > 1 and side_by_side > 1:
             self._side_by_side({order.saved: order for order in missing})
         return tuple(
@@ -190,11 +197,43 @@ class Workshop:
         if len(jobs) > 1 and seconds > WORTH_PROCESSES_S:
             run_jobs(jobs, self.executor, rates=self.rates, stop=self.stop, label="train side by side")
 
-    def _order(self, assignment: Assignment, side_by_side: int) -> Order:
+    def _stacks(self, assignments: Sequence[Assignment]) -> bool:
+        """Tell whether *assignments* are students of one shape and lesson that train faster as one stack."""
+        first = assignments[0]
+        if len(assignments) < 2 or any(
+            one.size != first.size or one.lesson is not first.lesson or one.start is not None for one in assignments
+        ):
+            return False
+        module = self.family.build(first.size, self.shape, self.seed)
+        return stackable(module, first.lesson, [one.settings or self.settings for one in assignments])
+
+    def _stacked(self, orders: Sequence[Order]) -> tuple[Trained | None, ...]:
+        """Train all *orders* as one stack; where one of them fails, one by one."""
+        modules = [self.family.build(order.assignment.size, self.shape, self.seed) for order in orders]
+        name = hashlib.sha256(" ".join(order.saved.stem for order in orders).encode()).hexdigest()[:24]
+        try:
+            trained = train_stacked(
+                modules,
+                orders[0].assignment.lesson,
+                [order.settings for order in orders],
+                [order.seed for order in orders],
+                saved=self.folder / f"{name}.stack.pt",
+                stop=self.stop,
+                label=f"{len(orders)} of {orders[0].assignment.size.label}",
+            )
+        except TrainingFailed as error:
+            log.info("%s Each is trained alone.", error)
+            return tuple(self._finished(order) for order in orders)
+        for order, one in zip(orders, trained, strict=True):
+            self._keep(order, one)
+        return trained
+
+    def _order(self, assignment: Assignment, side_by_side: int, *, stacked: int = 1) -> Order:
         settings = assignment.settings or self.settings
         plan, lesson = self.plan_of(self.family, assignment.size), assignment.lesson
         threads = 1 if trains_alone(lesson, settings) else max(1, torch.get_num_threads() // side_by_side)
-        student = f"{self.family.digest} {assignment.size} from {_digest_of(assignment.start)}"
+        # What is trained in a stack rounds differently from what is trained alone.
+        student = f"{self.family.digest} {assignment.size} from {_digest_of(assignment.start)} of {stacked}"
         key = key_of(lesson, settings, seed=self.seed, student=student, plan=plan, threads=threads)
         return Order(
             family=self.family,
@@ -226,8 +265,12 @@ class Workshop:
     def _finished(self, order: Order) -> Trained | None:
         """Train here what is not finished yet, and keep it."""
         trained = _attempt(order, self.stop)
-        if trained is None:
-            return None
+        if trained is not None:
+            self._keep(order, trained)
+        return trained
+
+    def _keep(self, order: Order, trained: Trained) -> None:
+        """Put a finished training into the store."""
         self.spent[order.saved.stem] = trained.seconds
         if self.store is not None:
             kept: dict[str, object] = {
@@ -238,7 +281,6 @@ class Workshop:
             for name in ("accuracy", "loss", "best_epoch", "epochs", "seconds"):
                 kept[name] = getattr(trained, name)
             self.store.put(order.saved.stem, lambda path: torch.save(kept, path), kind="training", suffix=".pt")
-        return trained
 
 
 def _units(order: Order) -> float:

@@ -32,7 +32,7 @@ COLORS: Final[dict[Word, str]] = {
 MARKS: Final[dict[Word, str]] = {
     "gain": "triangle-up",
     "no gain": "square",
-    "no difference": "line-ns-open",
+    "no difference": "diamond-open",
     "inconclusive": "circle-open",
     "loss": "triangle-down",
 }
@@ -70,6 +70,7 @@ th { color: var(--soft); font-weight: 600; white-space: nowrap; }
 td.number, th.number { text-align: right; white-space: nowrap; }
 .wide td:first-child { white-space: nowrap; }
 .wide td { overflow-wrap: anywhere; }
+@media (max-width: 40rem) { .gains :is(td, th):nth-child(2) { display: none; } }
 summary { cursor: pointer; font-weight: 600; margin: 2.4rem 0 .5rem; font-size: 1.15rem; }
 {% for word, color in colors.items() %}
 .{{ word.replace(" ", "-") }} { color: {{ color }}; font-weight: 600; }
@@ -82,7 +83,7 @@ summary { cursor: pointer; font-weight: 600; margin: 2.4rem 0 .5rem; font-size: 
 </head>
 <body>
 {% macro table(grid, words=()) %}
-<div class="scroll"><table{% if not grid.header[0] %} class="wide"{% endif %}>
+<div class="scroll"><table{% if words %} class="gains"{% elif not grid.header[0] %} class="wide"{% endif %}>
 {% if grid.header[0] %}
 <thead><tr>{% for name in grid.header %}<th scope="col"
 {%- if name in grid.numbers %} class="number"{% endif %}>{{ name }}</th>{% endfor %}</tr></thead>

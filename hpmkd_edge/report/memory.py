@@ -16,5 +16,7 @@ def summary_as_text(summary: Summary) -> str:
     if error.mean is None:
         lines.append("predictions: none whose outcome is known")
     else:
-        lines.append(f"predictions: {error.predictions:,}, wrong by {100 * error.mean:.2f} points of retention on average")
+        lines.append(
+            f"predictions: {error.predictions:,}, wrong by {100 * error.mean:.2f} points of retention on average"
+        )
     return "\n".join(lines)

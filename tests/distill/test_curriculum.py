@@ -7,13 +7,14 @@ import pytest
 import torch
 from sample_lessons import SETTINGS, Stop, sure, weights_of
 
+from hpmkd_edge.distill import curriculum as curriculum_module
 from hpmkd_edge.distill.configuration import Settled
 from hpmkd_edge.distill.curriculum import LONGEST_CHAIN, Curriculum, train_best
 from hpmkd_edge.distill.lesson import taught
 from hpmkd_edge.distill.mixture import Source, mixtures
 from hpmkd_edge.distill.stages import plan_stages
 from hpmkd_edge.distill.torch_link import Trained
-from hpmkd_edge.distill.workshop import Workshop
+from hpmkd_edge.distill.workshop import Assignment, Workshop
 from hpmkd_edge.errors import BadTeacher
 from hpmkd_edge.plan.components import COMPONENTS, without
 from hpmkd_edge.plan.recipe import NEUTRAL
@@ -69,16 +70,26 @@ def bench(monkeypatch, task):
     return made_up
 
 
+@pytest.fixture(scope="module")
+def sources(task):
+    """A teacher that knows the labels, and one whose answers went to other rows."""
+    answers = (sure(task), sure(task, shuffled=True))
+    return [Source(name=f"t{number}", digest=f"d{number}", answer=answer) for number, answer in enumerate(answers)]
+
+
+@pytest.fixture(scope="module")
+def together(untaught, views, sources):
+    """The lessons of both, with attention and without."""
+    return {attention: mixtures(untaught, views, sources, attention=attention, seed=0) for attention in (True, False)}
+
+
 @pytest.fixture
-def curriculum(make, task, untaught, views, sizes):
+def curriculum(make, task, untaught, views, sizes, sources, together):
     """Return a function that lays out what a student is taught from: one teacher, everything on but configuration."""
-    sources = [
-        Source(name=f"t{number}", digest=f"d{number}", answer=sure(task, shuffled=number > 0)) for number in (0, 1)
-    ]
 
     def laid(*, off=(), teachers=1, **changes):
         components = without(off)
-        several = mixtures(untaught, views, sources[:teachers], attention=components.uses("attention"), seed=0)
+        several = together[components.uses("attention")] if teachers > 1 else ()
         settings = {
             "workshop": make(),
             "components": components,
@@ -136,11 +147,9 @@ def test_with_all_components_on_each_way_is_in_the_race(bench, curriculum, sizes
 def test_a_component_that_is_off_has_no_rival(bench, curriculum, sizes, off, gone):
     """The others have theirs; labels alone and plain distillation always race."""
     found = names(train_best(sizes[1], (), curriculum(teachers=2, off=off)))
-    full = names(train_best(sizes[1], (), curriculum(teachers=2)))
 
     assert found[:2] == [DIRECT, PLAIN]
     assert not any(part in name for part in gone for name in found)
-    assert all(any(part in name for name in full) for part in gone)
     assert ("KD from the mean of 2" in found) == ("attention" in off)
 
 
@@ -230,6 +239,14 @@ def test_a_chain_grows_only_as_long_as_the_final_student_gains(bench, curriculum
     assert len(grown) <= LONGEST_CHAIN
 
 
+def test_a_clear_gain_that_is_too_small_ends_the_chain_too(bench, curriculum, sizes, monkeypatch):
+    """Of a share of a point that is asked for: a longer chain costs a training more."""
+    monkeypatch.setattr(curriculum_module, "LEAST_GAIN_POINTS", 8.0)
+    bench.chains = (175, 200, 200)
+
+    assert chains(train_best(sizes[1], (), curriculum(off=("temperature",)))) == [1]
+
+
 def test_a_chain_ends_where_the_ladder_has_no_room(bench, curriculum, sizes):
     """And says so."""
     race = train_best(sizes[-2], (), curriculum(off=("temperature",), teacher_parameters=sizes[-1].parameters))
@@ -276,7 +293,8 @@ def test_all_rivals_share_the_settings_that_were_settled(bench, curriculum, size
 
     def settle(size, lesson, workshop):
         assert (size, len(lesson.guides), workshop.settings) == (sizes[1], 1, SETTINGS)
-        return Settled(recipe=NEUTRAL, settings=fast, alone=alone, cost=1.0, sentence="raced")
+        trained = bench.trained(workshop, Assignment(size=size, lesson=lesson, label="the winner"))
+        return Settled(recipe=NEUTRAL, settings=fast, alone=alone, trained=trained, cost=1.0, sentence="raced")
 
     race = train_best(sizes[1], (), curriculum(settle=settle, off=("temperature",)))
     plain = train_best(sizes[1], (), curriculum(off=("temperature",)))
@@ -284,6 +302,7 @@ def test_all_rivals_share_the_settings_that_were_settled(bench, curriculum, size
     assert (race.settings, plain.settings) == (fast, SETTINGS)
     assert race.finishes[0].rival.settings == alone
     assert race.finishes[1].rival.settings is None
+    assert names(race) == names(plain)
     assert (sentences(race, "configuration"), sentences(plain, "configuration")) == (["raced"], [])
 
 

@@ -60,7 +60,7 @@ def test_each_member_begins_with_weights_cut_from_the_one_before(make, lesson, v
 def test_a_teacher_is_heard_through_a_chain(make, task, lesson, untaught, views, sizes):
     """Where its answers go to other rows, the chain's end is another student, and a worse one."""
     shuffled = taught(untaught, views, sure(task, shuffled=True), sources="wrong")
-    workshop = make(settings=replace(SETTINGS, epochs=8))
+    workshop = make(settings=replace(SETTINGS, epochs=8, learning_rate=1e-2, kd_weight=3.0))
     right, wrong = (
         train_end(forge(sizes[5:6], sizes[3], one, views, workshop, least=EVERY), sizes[3], workshop)
         for one in (lesson, shuffled)

@@ -132,7 +132,7 @@ def test_features_teach_only_where_there_are_some(four):
 
     assert with_maps.features.name == "fitnet"
     assert with_maps.method is None
-    with pytest.raises(BadConfiguration, match="'fitnet' compares features.*--stages fitnet,kd"):
+    with pytest.raises(BadConfiguration, match=r"'fitnet' compares features.*--stages fitnet,kd"):
         objective_of(four, settings)
 
 

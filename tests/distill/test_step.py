@@ -15,9 +15,11 @@ from hpmkd_edge.distill.step import (
     align_state,
     batches,
     forward,
+    on_threads,
     preferred,
     prepared,
     probe_step,
+    threads_for,
 )
 from hpmkd_edge.students.choose import FAMILIES
 from hpmkd_edge.students.family import Shape
@@ -27,6 +29,13 @@ SHAPE = Shape(features=(3, 16, 16), classes=4)
 LAST = StepPlan(channels_last=True)
 FAST = StepPlan(channels_last=True, bf16=True)
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _alone():
+    """Threads that wait for each other beside other work take longer than the work."""
+    with on_threads(1):
+        yield
 
 
 def student(seed=0):
@@ -106,11 +115,20 @@ def trained(plans, state=None, align=True):
 
 
 def test_moments_follow_their_weights_into_another_memory_format():
-    """The fused optimizer would pair them by place: without aligning, the weights come out wrong and nothing is said."""
+    """The fused optimizer would pair them by place: without aligning, wrong weights come out and nothing is said."""
     unbroken = trained([PLAIN, PLAIN, PLAIN])
 
     torch.testing.assert_close(trained([PLAIN, LAST, LAST]), unbroken, rtol=0, atol=2e-3)
     assert (trained([PLAIN, LAST, LAST], align=False) - unbroken).abs().max() > 5e-3
+
+
+@pytest.mark.parametrize(
+    ("plan", "batch", "threads", "wanted"),
+    [(LAST, 256, 6, 4), (LAST, 131, 2, 1), (FAST, 256, 2, 2), (PLAIN, 131, 2, 2)],
+)
+def test_threads_divide_a_batch_in_channels_last(plan, batch, threads, wanted):
+    """Else the gradient of a strided 1×1 convolution is written past its memory."""
+    assert threads_for(plan, batch, threads) == wanted
 
 
 def test_the_simpler_plan_wins_near_ties():

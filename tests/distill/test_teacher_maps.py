@@ -37,7 +37,7 @@ def store(tmp_path):
     return open_store(tmp_path / "store")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def teacher(untaught, shape):
     """An untrained residual network: features need no accuracy."""
     size = FAMILIES["residual"].ladder(shape)[0]

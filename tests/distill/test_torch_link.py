@@ -36,7 +36,7 @@ def feature_lesson(right):
 
 def test_a_teacher_shuffled_between_rows_gives_a_different_and_worse_student(make, right, wrong, sizes):
     """The first law: what the teacher says must reach the student."""
-    settings = replace(SETTINGS, epochs=8)
+    settings = replace(SETTINGS, epochs=8, learning_rate=1e-2)
     good, bad = (make(settings=settings).train(sizes[3], lesson, "x") for lesson in (right, wrong))
 
     assert not torch.equal(weights_of(good), weights_of(bad))

@@ -120,6 +120,21 @@ def test_an_assignment_that_is_asked_for_twice_is_trained_once(make, untaught, s
     assert_same(one, other)
 
 
+def test_trainings_that_differ_in_numbers_alone_share_their_steps(make, untaught, sizes):
+    """A stack of them asks once an epoch, and each ends as alone up to rounding; read back they are the same."""
+    rates = [replace(SETTINGS, learning_rate=rate) for rate in (3e-3, 1e-3)]
+    asked = [assignment(sizes[0], untaught, settings=settings) for settings in rates]
+    stop = Stop()
+    stacked = make("a", stop=stop).attempt_all(asked)
+    alone = [make("b").train_all([one])[0] for one in asked]
+    found = make("a", stop=stop).attempt_all(asked)
+
+    assert stop.asked == SETTINGS.epochs
+    for one, other, again in zip(stacked, alone, found, strict=True):
+        torch.testing.assert_close(weights_of(one), weights_of(other), rtol=1e-3, atol=1e-4)
+        assert_same(one, again)
+
+
 def test_several_assignments_resume_where_they_were(make, untaught, sizes):
     """The finished one is not trained again, the one under way goes on, and both end as unbroken ones do."""
     asked = [assignment(size, untaught) for size in sizes[:2]]

@@ -1,5 +1,7 @@
 """Weights cut from a larger model: slices of the same scale, or none at all."""
 
+from functools import cache
+
 import pytest
 import torch
 from torch import nn
@@ -11,9 +13,14 @@ from hpmkd_edge.students.inherit import begin, inherited
 IMAGES = Shape(features=(1, 8, 8), classes=10)
 
 
+@cache
+def ladder(family):
+    return FAMILIES[family].ladder(IMAGES)
+
+
 def built(family, width, depth, seed=0):
     """Return an untrained module; statistics of norms are moved, so that they tell."""
-    size = next(s for s in FAMILIES[family].ladder(IMAGES) if (s.width, s.depth) == (width, depth))
+    size = next(s for s in ladder(family) if (s.width, s.depth) == (width, depth))
     module = FAMILIES[family].build(size, IMAGES, seed)
     module.train()(torch.randn(32, *IMAGES.features, generator=torch.Generator().manual_seed(seed)))
     return module.eval()

@@ -247,6 +247,7 @@ def prepare(request: Request, targets: Sequence[Target], folder: RunFolder, stop
             if components.uses("configuration")
             else None
         ),
+        experience=experience,
         schedule=request.schedule or choose_schedule(experience.trials(), experience.traits),
         stages=plan,
         maps=partial(maps_of, tutors[0].teacher, views, store, request.teacher_tap, device),

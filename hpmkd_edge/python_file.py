@@ -38,6 +38,10 @@ class PythonFile:
     function: str
     module: ModuleType
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to another process as the spec: a module cannot be pickled, and is run there again."""
+        return _loaded_again, (f"{self.path}:{self.function}",)
+
     def get(self, name: str) -> Any:
         """Return what the module calls *name*, or None."""
         return getattr(self.module, name, None)
@@ -49,6 +53,10 @@ class PythonFile:
         """
         helpers = sorted((name, _mark(helper)) for name, helper in _helpers(self.path.parent))
         return hashlib.sha256(repr([("", _mark(self.module)), *helpers]).encode()).hexdigest()
+
+
+def _loaded_again(spec: str) -> PythonFile:
+    return load_python_file(spec, EdgeError)
 
 
 def is_python_spec(spec: str) -> bool:

@@ -15,6 +15,9 @@ to its end, with a store of its own:
     N workers            N side by side, one thread each; N is --workers, 2 by default
     1 worker, N threads  one at a time, with all threads; a batch of few numbers still gets one
 
+Worker processes are started for trainings of more than 20 s together, so --epochs should keep one worker busy for a
+minute or more; perceptrons of one size train as one stack, without workers.
+
 The figures are medians over rounds, of seconds and of ratios within a round. They go to bench/results/parallel.json
 after each run. That students are the same to the byte is checked for the first two arms, since threads change the order
 of sums.
@@ -244,6 +247,11 @@ def summarize(rows: Sequence[dict[str, Any]], workers: int) -> dict[str, Any]:
     return {
         "wall_s": {name: statistics.median(times) for name, times in seconds.items()},
         "race_s": {name: statistics.median(row["race_s"] for row in rows if row["arm"] == name) for name in seconds},
+        # Trainings under way at a time, in the mean: 1 where no worker process was worth its start.
+        "side_by_side": {
+            name: statistics.median(row["training_s"] / row["race_s"] for row in rows if row["arm"] == name)
+            for name in seconds
+        },
         "ratios": ratios,
         "equal_bytes": {f"{one} and {several}": len(alike[0]) == 1, "all arms": len(alike[1]) == 1},
         "claim": f"{workers} workers take at most {MOST_RATIO} of the time of one",
@@ -253,8 +261,10 @@ def summarize(rows: Sequence[dict[str, Any]], workers: int) -> dict[str, Any]:
 
 def table_of(summary: dict[str, Any]) -> str:
     """Return the figures as lines for a terminal."""
-    lines = [f"{'arm':28}{'wall, median':>14}{'of it racing':>14}"]
-    lines += [f"{name:28}{wall:12.1f} s{summary['race_s'][name]:12.1f} s" for name, wall in summary["wall_s"].items()]
+    lines = [f"{'arm':28}{'wall, median':>14}{'of it racing':>14}{'at a time':>11}"]
+    for name, wall in summary["wall_s"].items():
+        race, beside = summary["race_s"][name], summary["side_by_side"][name]
+        lines.append(f"{name:28}{wall:12.1f} s{race:12.1f} s{beside:11.2f}")
     for name, one in summary["ratios"].items():
         lines.append(f"{name}: {one['median']:.3f} ({one['low']:.3f}–{one['high']:.3f})")
     for name, same in summary["equal_bytes"].items():
@@ -274,7 +284,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--split", metavar="COLUMN")
     parser.add_argument("--student", help="as `hpmkd-edge compress` takes it")
     parser.add_argument("--size", help="the same")
-    parser.add_argument("--epochs", type=int, help="of each training; one worker should be busy for a minute or more")
+    parser.add_argument("--epochs", type=int, help="of each training; see above")
     parser.add_argument("--teacher", action="append", default=[], help="repeatable; three classifiers are fitted else")
     parser.add_argument("--weights", action="append", default=[], help="of a file.py:function teacher, in order")
     parser.add_argument("--normalize", help="as `hpmkd-edge compress` takes it")

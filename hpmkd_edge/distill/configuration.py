@@ -20,12 +20,13 @@ from hpmkd_edge.plan.forecast import Past, most_similar
 from hpmkd_edge.plan.halving import Halving, successive_halving
 from hpmkd_edge.plan.memory import Memory, Trial
 from hpmkd_edge.plan.propose import disappoints, propose, refine
-from hpmkd_edge.plan.recipe import Recipe
+from hpmkd_edge.plan.recipe import NEUTRAL, Recipe
 from hpmkd_edge.plan.settings import Settings
 from hpmkd_edge.plan.traits import Traits
 from hpmkd_edge.students.family import Size
 
 MOST_SIMILAR: Final = 5
+NEIGHBOR_SHARES: Final = (1 / 9, 1.0)  # so that a disappointed prediction costs no more than an empty memory
 LEAST_RUNS: Final = 3  # that a schedule must have won on before it is tried without asking the first epochs
 
 
@@ -74,8 +75,12 @@ class Experience:
         return tuple(_past_of(trial) for trial in self.trials())
 
     def trials(self) -> tuple[Trial, ...]:
-        """Return the trials on other tasks of this kind."""
-        return () if self.memory is None else self.memory.trials(self.traits.kind, excluding=(self.task,))
+        """Return the trials on other tasks of this kind, those whose recipes this version knows."""
+        if self.memory is None:
+            return ()
+        known = set(NEUTRAL.as_dict())
+        trials = self.memory.trials(self.traits.kind, excluding=(self.task,))
+        return tuple(trial for trial in trials if set(trial.settings) == known)
 
     def remember(
         self,
@@ -161,7 +166,10 @@ def settle(
     best, predicted = halving.winner, proposal.prediction(halving.winner.candidate)
     if disappoints(predicted, best.score / experience.teacher_accuracy):
         around = successive_halving(
-            (best.candidate, *refine(best.candidate, seed=workshop.seed)), evaluate, base.epochs
+            (best.candidate, *refine(best.candidate, seed=workshop.seed)),
+            evaluate,
+            base.epochs,
+            shares=NEIGHBOR_SHARES,
         )
         cost += around.cost
         sentence += f" The prediction of {predicted:.1%} retention was missed, so its neighbors were raced."
@@ -208,10 +216,10 @@ def choose_schedule(trials: Sequence[Trial], traits: Traits) -> str:
 
     "auto" lets the first tenth of the training choose.
     """
-    by_run = {(trial.task, trial.family): trial for trial in trials}
-    pairs = [(_past_of(trial), trial.schedule) for trial in by_run.values()]
-    runs = most_similar([one for one, _ in pairs], traits, MOST_SIMILAR)
-    near = [schedule for run in runs for one in run for other, schedule in pairs if other is one]
+    latest = {(trial.task, trial.family): trial for trial in trials}
+    pairs = [(_past_of(trial), trial.schedule) for trial in latest.values()]
+    runs = most_similar([past for past, _ in pairs], traits, MOST_SIMILAR)
+    near = [schedule for run in runs for past, schedule in pairs if any(past is one for one in run)]
     if len(near) >= LEAST_RUNS:
         winner, count = Counter(near).most_common(1)[0]
         if 2 * count > len(near) and winner not in ("constant", "auto"):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hpmkd_edge.bench.comparison import Gain
 from hpmkd_edge.distill.candidates import Duel, Finding, Finish, Race, Rival, duel, merit, race_of
-from hpmkd_edge.distill.configuration import Settle, Settled
+from hpmkd_edge.distill.configuration import Experience, Settle, Settled
 from hpmkd_edge.distill.lesson import Lesson, View
 from hpmkd_edge.distill.links import forge
 from hpmkd_edge.distill.methods.table import feels_temperature
@@ -23,6 +23,7 @@ from hpmkd_edge.distill.workshop import Assignment, Workshop
 from hpmkd_edge.errors import BadTeacher
 from hpmkd_edge.plan.chain import intermediates
 from hpmkd_edge.plan.components import Components
+from hpmkd_edge.plan.recipe import NEUTRAL
 from hpmkd_edge.students.family import Size
 
 # A longer chain costs a training more: it must pay for it (HPM-KD's ε; the paper gives 0.5 to 1 %).
@@ -42,6 +43,7 @@ class Curriculum:
         teacher_parameters: None where the teacher has no such count.
         refuse_weak: whether a teacher that does not beat direct training ends the run.
         settle: finds settings for a size; None where the component is off.
+        experience: of other tasks, and where what comes of this one is kept.
         schedule: the strategy of the temperature to race with, a name of `distill.temperature.SCHEDULES`.
         stages: of sequential distillation; None where none are asked for.
         maps: gives the best teacher's features for each view, for stages that teach by features.
@@ -59,6 +61,7 @@ class Curriculum:
     labels: NDArray[np.int64]
     ladder: tuple[Size, ...]
     settle: Settle | None
+    experience: Experience
     schedule: str
     stages: StagePlan | None = None
     maps: Callable[[], tuple[Tensor, ...]] = tuple
@@ -87,6 +90,7 @@ class _Course:
         self.workshop = curriculum.workshop
         self.finishes: list[Finish] = []
         self.findings: list[Finding] = []
+        self.recipe = NEUTRAL
 
     def run(self, between: Sequence[Size]) -> Race:
         curriculum = self.curriculum
@@ -147,7 +151,7 @@ class _Course:
         if settle is None:
             return None
         settled = settle(self.end, self.curriculum.teacher[1], self.workshop)
-        self.workshop = replace(self.workshop, settings=settled.settings)
+        self.workshop, self.recipe = replace(self.workshop, settings=settled.settings), settled.recipe
         self.say("configuration", settled.sentence)
         return settled
 
@@ -178,13 +182,23 @@ class _Course:
         if not feels_temperature(settings.method):
             self.say("temperature", f"the loss {settings.method} has no temperature")
             return
+        if curriculum.schedule == settings.schedule:
+            self.say("temperature", f"{settings.schedule}, as asked: nothing to race")
+            return
         moving = replace(settings, schedule=curriculum.schedule)
         self.train([replace(best.rival, name=f"{best.rival.name}, T by {curriculum.schedule}", settings=moving)])
-        heats = self.finishes[-1].trained.temperatures
-        self.say(
-            "temperature",
-            f"{curriculum.schedule}, T from {heats[0]:.2f} to {heats[-1]:.2f}",
-            self.compare(self.finishes[-1], best),
+        moved = self.finishes[-1].trained
+        heats = moved.temperatures
+        compared = self.compare(self.finishes[-1], best)
+        self.say("temperature", f"{moved.schedule}, T from {heats[0]:.2f} to {heats[-1]:.2f}", compared)
+        won = moved.schedule if self.best is self.finishes[-1] else settings.schedule
+        curriculum.experience.remember(
+            self.end,
+            self.recipe,
+            replace(settings, schedule=won),
+            accuracy=self.best.trained.accuracy,
+            predicted=None,
+            seconds=moved.seconds,
         )
 
     def grow_chain(self, between: Sequence[Size]) -> None:

@@ -90,7 +90,8 @@ def forge(
 
 def _start(size: Size, members: Sequence[Member], workshop: Workshop) -> Start | None:
     """Cut weights for *size* from the last of the *members*."""
-    if not members:
+    # Layers of the same name do other work in a network of another depth.
+    if not members or members[-1].size.depth != size.depth:
         return None
     student = workshop.family.build(size, workshop.shape, workshop.seed)
     return inherited(student, members[-1].trained.module, members[-1].size.label)

@@ -60,6 +60,7 @@ class Trained:
         best_epoch: counted from 1.
         seconds: of training, over all sittings.
         temperatures: of each epoch; empty where nobody teaches.
+        schedule: what moved them: for "auto" what that has chosen.
     """
 
     module: nn.Module
@@ -70,6 +71,7 @@ class Trained:
     epochs: int
     seconds: float
     temperatures: tuple[float, ...] = ()
+    schedule: str = "constant"
 
 
 def trains_alone(lesson: Lesson, settings: Settings) -> bool:
@@ -208,7 +210,7 @@ class _Link:
         steps = max(1, rows // settings.batch)
         order = torch.randperm(rows, generator=torch.Generator().manual_seed(draw)).to(device)
         heat = temperature(progress.temperature)
-        kept = objective.kept_guides(steps, draw)
+        kept = objective.kept_guides(steps, draw + 1)
         losses, on_labels = torch.zeros(2, steps, device=device)
         self.parts.train()
         torch.manual_seed(draw)
@@ -399,4 +401,5 @@ def train_link(
         epochs=settings.epochs,
         seconds=progress.seconds,
         temperatures=tuple(progress.temperatures),
+        schedule=progress.temperature.strategy or settings.schedule,
     )

@@ -7,11 +7,12 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
+from math import prod
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from hpmkd_edge import kernels
 from hpmkd_edge.distill.executors import WORTH_PROCESSES_S, InProcess
@@ -29,8 +30,10 @@ from hpmkd_edge.students.inherit import Start, begin
 log = logging.getLogger(__name__)
 
 
-# What a step costs beside its arithmetic, in parameters times rows.
-STEP_COST = 2e6
+# Of one thread of an AMD EPYC: seconds for a multiply-add of a residual student's training, and what a step costs
+# beside its arithmetic, in multiply-adds. They decide only whether worker processes are worth their start.
+USUAL_S: Final = 6e-11
+STEP_COST: Final = 2e7
 
 
 def _plain(_family: Family, _size: Size) -> StepPlan:
@@ -172,7 +175,9 @@ class Workshop:
         found = [self._find(order) for order in orders]
         missing = [order for order, trained in zip(orders, found, strict=True) if trained is None]
         if together and missing:
-            return self._stacked(orders)
+            distinct = {order.saved: order for order in orders}
+            stacked = dict(zip(distinct, self._stacked(tuple(distinct.values())), strict=True))
+            return tuple(stacked[order.saved] for order in orders)
         if len(missing) > 1 and side_by_side > 1:
             self._side_by_side({order.saved: order for order in missing})
         return tuple(
@@ -182,19 +187,20 @@ class Workshop:
     def _side_by_side(self, orders: Mapping[Path, Order]) -> None:
         """Carry out *orders* in worker processes, if they take long enough to be worth the start of those.
 
-        Where no rate is known yet, the shortest is done here first, to measure one. Which process does the work changes
-        no outcome.
+        Which process does the work changes no outcome.
         """
         jobs = [
-            Job(name=path.stem, call=carry_out, arguments=(order,), kind="training", units=_units(order))
+            Job(
+                name=path.stem,
+                call=carry_out,
+                arguments=(order,),
+                estimate_s=_arithmetic(order) * USUAL_S,
+                kind="training",
+                units=_arithmetic(order),
+            )
             for path, order in orders.items()
         ]
-        jobs.sort(key=lambda job: job.units)
-        if self.rates.estimate(jobs[0]) is None:
-            run_jobs(jobs[:1], InProcess(), rates=self.rates, stop=self.stop, label="train")
-            jobs = jobs[1:]
-        seconds = sum(self.rates.estimate(job) or 0.0 for job in jobs)
-        if len(jobs) > 1 and seconds > WORTH_PROCESSES_S:
+        if sum(self.rates.estimate(job) or 0.0 for job in jobs) > WORTH_PROCESSES_S:
             run_jobs(jobs, self.executor, rates=self.rates, stop=self.stop, label="train side by side")
 
     def _stacks(self, assignments: Sequence[Assignment]) -> bool:
@@ -211,6 +217,9 @@ class Workshop:
         """Train all *orders* as one stack; where one of them fails, one by one."""
         modules = [self.family.build(order.assignment.size, self.shape, self.seed) for order in orders]
         name = hashlib.sha256(" ".join(order.saved.stem for order in orders).encode()).hexdigest()[:24]
+        failed = self.folder / f"{name}.failed"
+        if failed.exists():
+            return tuple(self._finished(order) for order in orders)
         try:
             trained = train_stacked(
                 modules,
@@ -223,6 +232,7 @@ class Workshop:
             )
         except TrainingFailed as error:
             log.info("%s Each is trained alone.", error)
+            failed.write_text(str(error), encoding="utf-8")
             return tuple(self._finished(order) for order in orders)
         for order, one in zip(orders, trained, strict=True):
             self._keep(order, one)
@@ -278,16 +288,21 @@ class Workshop:
                 "logits": torch.from_numpy(trained.logits),
                 "temperatures": list(trained.temperatures),
             }
-            for name in ("accuracy", "loss", "best_epoch", "epochs", "seconds"):
+            for name in ("accuracy", "loss", "best_epoch", "epochs", "seconds", "schedule"):
                 kept[name] = getattr(trained, name)
             self.store.put(order.saved.stem, lambda path: torch.save(kept, path), kind="training", suffix=".pt")
 
 
-def _units(order: Order) -> float:
-    """Return what a training's seconds are about proportional to: rows seen times parameters, and a step's own cost."""
-    asked = order.assignment
-    steps = order.settings.epochs * len(asked.lesson.labels) / order.settings.batch
-    return steps * (STEP_COST + order.settings.batch * asked.size.parameters * (1 + len(asked.lesson.guides) / 10))
+def _arithmetic(order: Order) -> float:
+    """Return about how many multiply-adds a training does, its steps' own cost among them.
+
+    A convolutional network of p parameters does about p·H·W/7 an image; see `first_teacher.teacher_size`.
+    """
+    asked, settings = order.assignment, order.settings
+    features = asked.lesson.inlet.features
+    places = prod(features[1:]) / 7 if len(features) == 3 else 1.0
+    steps = settings.epochs * max(1, len(asked.lesson.labels) // settings.batch)
+    return steps * (STEP_COST + settings.batch * asked.size.parameters * places)
 
 
 def _digest_of(start: Start | None) -> str:
@@ -295,13 +310,8 @@ def _digest_of(start: Start | None) -> str:
         return "random"
     digest = hashlib.sha256()
     for name, value in sorted(start.weights.items()):
-        digest.update(name.encode())
-        digest.update(_bytes_of(value))
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _bytes_of(value: Tensor) -> bytes:
-    return value.detach().cpu().contiguous().numpy().tobytes()
 
 
 @cache

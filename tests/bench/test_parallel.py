@@ -16,6 +16,7 @@ def row(number, arm, seconds, *, students=None):
         "arm": arm,
         "wall_s": seconds,
         "race_s": seconds / 2,
+        "training_s": seconds,
         "students": students or {"direct": "a", "KD": "b"},
     }
 
@@ -37,6 +38,7 @@ def test_ratios_are_those_within_a_round():
 
     assert (ratio["median"], ratio["low"], ratio["high"]) == pytest.approx((0.65, 0.6, 0.7))
     assert summary["holds"]
+    assert summary["side_by_side"]["2 workers"] == 2
     assert not parallel.summarize(rows((100, 66, 80)), 2)["holds"]
 
 

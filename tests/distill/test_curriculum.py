@@ -8,7 +8,7 @@ import torch
 from sample_lessons import SETTINGS, Stop, sure, weights_of
 
 from hpmkd_edge.distill import curriculum as curriculum_module
-from hpmkd_edge.distill.configuration import Settled
+from hpmkd_edge.distill.configuration import Experience, Settled
 from hpmkd_edge.distill.curriculum import LONGEST_CHAIN, Curriculum, train_best
 from hpmkd_edge.distill.lesson import taught
 from hpmkd_edge.distill.mixture import Source, mixtures
@@ -18,6 +18,7 @@ from hpmkd_edge.distill.workshop import Assignment, Workshop
 from hpmkd_edge.errors import BadTeacher
 from hpmkd_edge.plan.components import COMPONENTS, without
 from hpmkd_edge.plan.recipe import NEUTRAL
+from hpmkd_edge.plan.traits import traits_of
 
 DIRECT, PLAIN = "direct", "KD from t0"
 
@@ -103,6 +104,9 @@ def curriculum(make, task, untaught, views, sizes, sources, together):
             "labels": task.validation.labels,
             "ladder": sizes,
             "settle": None,
+            "experience": Experience(
+                memory=None, task=task.digest, name="digits", traits=traits_of(task), teacher_accuracy=0.99, seed=0
+            ),
             "schedule": "cosine",
         }
         return Curriculum(**{**settings, **changes})

@@ -105,7 +105,7 @@ def bad_inputs(tmp_path):
         "unknown loss": ([*table, "--method", "kdd"], "Did you mean 'kd'"),
         "loss without gradient": ([*table, "--method", "dist"], "use 'kd'"),
         "no rounds": (["--rounds", "0"], "--rounds is 0"),
-        "views of a table": ([*table, "--views", "2"], "--views and --flip are for images"),
+        "views of a table": ([*table, "--views", "2"], "--views, --flip and --mixup are for images"),
         "flags beside resume": (["--resume", tmp_path / "x", "--epochs", "2", "--seed", "1"], "--seed"),
         "a target elsewhere": ([*table, "--targets", tmp_path / "far.yaml", "--target", "far"], "host to null"),
         "text on tensorrt": ([*text, "--target", "jetson"], "onnxruntime"),

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hpmkd_edge.distill.lesson import Lesson, View, taught
-from hpmkd_edge.distill.torch_link import Trained, predict
+from hpmkd_edge.distill.torch_link import Trained
+from hpmkd_edge.distill.training import predict
 from hpmkd_edge.distill.workshop import Workshop
 from hpmkd_edge.students.family import Size
 from hpmkd_edge.students.inherit import Start, inherited

@@ -12,7 +12,8 @@ from hpmkd_edge.distill.lesson import Lesson, Reference
 from hpmkd_edge.distill.methods.table import is_feature_method
 from hpmkd_edge.distill.reference import reference_weights
 from hpmkd_edge.distill.stages import Stage, StagePlan
-from hpmkd_edge.distill.torch_link import Trained, predict
+from hpmkd_edge.distill.torch_link import Trained
+from hpmkd_edge.distill.training import predict
 from hpmkd_edge.distill.workshop import Assignment, Workshop
 from hpmkd_edge.students.family import Size
 from hpmkd_edge.students.inherit import Start

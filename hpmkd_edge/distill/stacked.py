@@ -28,13 +28,8 @@ from hpmkd_edge.distill.lesson import Lesson
 from hpmkd_edge.distill.methods.method import Method
 from hpmkd_edge.distill.methods.table import METHODS, find_method
 from hpmkd_edge.distill.step import LONGEST_GRADIENT, on_threads
-from hpmkd_edge.distill.torch_link import (
-    SAVE_EVERY_S,
-    VALIDATION_BATCH,
-    Trained,
-    learning_rate,
-    predict,
-)
+from hpmkd_edge.distill.torch_link import SAVE_EVERY_S, Trained
+from hpmkd_edge.distill.training import VALIDATION_BATCH, learning_rate, predict
 from hpmkd_edge.errors import Interrupted, TrainingFailed
 from hpmkd_edge.plan.settings import Settings
 

@@ -9,43 +9,25 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 from tqdm import tqdm
 
-from hpmkd_edge.distill.cuda_graph import CapturedStep, captured_step
 from hpmkd_edge.distill.lesson import Lesson
-from hpmkd_edge.distill.methods.table import check_shapes
-from hpmkd_edge.distill.objective import Objective, objective_of
-from hpmkd_edge.distill.step import (
-    LONGEST_GRADIENT,
-    PLAIN,
-    SHARED_BATCH,
-    StepPlan,
-    align_state,
-    batches,
-    forward,
-    prepared,
-    threads_for,
-)
-from hpmkd_edge.distill.taps import choose_tap, find_tap, list_taps, tapped
-from hpmkd_edge.distill.temperature import TemperatureState, advance, first_state, temperature
+from hpmkd_edge.distill.step import PLAIN, SHARED_BATCH, StepPlan, threads_for
+from hpmkd_edge.distill.training import Training, predict
 from hpmkd_edge.errors import Interrupted, TrainingFailed
 from hpmkd_edge.plan.settings import Settings
 
 log = logging.getLogger(__name__)
 
-WARM_UP: Final = 0.05  # share of the steps
 SAVE_EVERY_S: Final = 30.0
-VALIDATION_BATCH: Final = 1024
-BLOCKS: Final = 8  # of an epoch, for the temperature's scheduler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,220 +79,6 @@ def _repeatable(threads: int) -> Iterator[None]:
         torch.backends.cudnn.deterministic = deterministic
 
 
-def learning_rate(step: int, steps: int, peak: float) -> float:
-    """Return the rate of a *step* (from 0): linear to *peak*, then a cosine to zero."""
-    rising = max(1, round(WARM_UP * steps))
-    if step < rising:
-        return peak * (step + 1) / rising
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
-
-
-def predict(module: nn.Module, lesson: Lesson, stored: Tensor) -> Tensor:
-    """Return the logits [N, K] of *module*, in eval mode and float32, for stored rows."""
-    module.eval()
-    with torch.inference_mode():
-        return torch.cat([module(lesson.inlet.open(batch)).float() for batch in torch.split(stored, VALIDATION_BATCH)])
-
-
-def _optimizer(modules: nn.Module, settings: Settings, plan: StepPlan) -> torch.optim.Optimizer:
-    # Norms and biases are not decayed: they scale what the next layer sees, they do not overfit.
-    matrices = [parameter for parameter in modules.parameters() if parameter.ndim > 1]
-    vectors = [parameter for parameter in modules.parameters() if parameter.ndim <= 1]
-    groups = [
-        {"params": matrices, "weight_decay": settings.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    rate: float | Tensor = settings.learning_rate
-    if plan.cuda_graph:  # a recording reads its rate from the device
-        rate = torch.tensor(rate, device=matrices[0].device)
-    if settings.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=rate, momentum=0.9, nesterov=True, fused=True)
-    assert settings.optimizer == "adamw"
-    return torch.optim.AdamW(groups, lr=rate, fused=True, capturable=plan.cuda_graph)
-
-
-def _write(state: dict[str, Any], path: Path) -> None:
-    beside = path.with_suffix(".new")
-    torch.save(state, beside)
-    beside.replace(path)
-
-
-def _copied(module: nn.Module) -> dict[str, Tensor]:
-    return {key: value.detach().clone() for key, value in module.state_dict().items()}
-
-
-@dataclass(slots=True)
-class _Progress:
-    """What evolves while a training runs, and is saved."""
-
-    temperature: TemperatureState
-    epoch: int = 0
-    seconds: float = 0.0
-    temperatures: list[float] = field(default_factory=list)
-    best: dict[str, Any] = field(
-        default_factory=lambda: {"accuracy": -1.0, "loss": math.inf, "epoch": 0, "weights": {}}
-    )
-
-
-class _Link:
-    """One training: its module, what it learns from, and how far it is."""
-
-    def __init__(self, module: nn.Module, lesson: Lesson, settings: Settings, seed: int, plan: StepPlan) -> None:
-        self.objective: Objective = objective_of(lesson, settings)
-        if self.objective.features is not None:
-            plan = replace(plan, compiled=False)  # taps are hooks, which a compiled module passes over
-        self.lesson, self.settings, self.seed, self.plan = lesson, settings, seed, plan
-        device = lesson.labels.device
-        self.module = module.to(device)
-        # The same weights, as a step computes them: a compiled module has names of its own for what is saved.
-        self.student = prepared(self.module, plan)
-        self.tap, self.adaptor = "", nn.Identity()
-        if self.objective.features is not None:
-            taps = list_taps(self.module, lesson.inlet.open(lesson.validation[:2]))
-            self.tap = settings.student_tap or choose_tap(taps, "student")
-            shapes = find_tap(self.tap, taps, "student"), tuple(lesson.maps[0].shape[1:])
-            check_shapes(self.objective.features, *shapes)
-            self.adaptor = self.objective.features.adaptor(*shapes, seed).to(device)  # type: ignore[assignment]
-        # One container, so that an adaptor learns with the student and is saved with it.
-        self.parts = nn.ModuleDict({"student": self.module, "adaptor": self.adaptor})
-        self.optimizer = _optimizer(self.parts, settings, plan)
-        self.on_labels = torch.zeros((), device=device)
-        self.recorded: tuple[float, CapturedStep] | None = None
-        self.progress = _Progress(temperature=first_state(settings.schedule, settings.temperature, settings.epochs))
-
-    def restore(self, path: Path) -> None:
-        """Go on where the state at *path* was left."""
-        state = torch.load(path, map_location=self.lesson.labels.device, weights_only=True)
-        self.parts.load_state_dict(state["parts"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        align_state(self.optimizer)
-        self.progress = _Progress(
-            temperature=TemperatureState.from_dict(state["temperature"]),
-            **{name: state[name] for name in ("epoch", "seconds", "temperatures", "best")},
-        )
-
-    def save(self, path: Path) -> None:
-        """Write all that decides how the training goes on."""
-        progress = self.progress
-        _write(
-            {
-                "parts": _copied(self.parts),
-                "optimizer": self.optimizer.state_dict(),
-                "temperature": progress.temperature.as_dict(),
-                **{name: getattr(progress, name) for name in ("epoch", "seconds", "temperatures", "best")},
-            },
-            path,
-        )
-
-    def run_epoch(self) -> float:
-        """Go once over one view; return the mean loss. Order and draws follow from seed and epoch alone."""
-        lesson, settings, objective, progress = self.lesson, self.settings, self.objective, self.progress
-        epoch, device, rows = progress.epoch, lesson.labels.device, len(lesson.labels)
-        draw, view = self.seed * 100_003 + epoch, epoch % len(lesson.views)
-        steps = max(1, rows // settings.batch)
-        order = torch.randperm(rows, generator=torch.Generator().manual_seed(draw)).to(device)
-        heat = temperature(progress.temperature)
-        kept = objective.kept_guides(steps, draw + 1)
-        losses, on_labels = torch.zeros(2, steps, device=device)
-        self.parts.train()
-        torch.manual_seed(draw)
-        rates = [
-            learning_rate(epoch * steps + n, steps * settings.epochs, settings.learning_rate) for n in range(steps)
-        ]
-        for number, (rows_B, features) in enumerate(
-            batches(lesson.inlet, lesson.views[view], order, settings.batch, self.plan)
-        ):
-            if self.can_record(view):
-                losses[number], on_labels[number] = self.replay(features, rows_B, view, heat, rates[number])
-                continue
-            for group in self.optimizer.param_groups:
-                if isinstance(group["lr"], Tensor):
-                    group["lr"].fill_(rates[number])
-                else:
-                    group["lr"] = rates[number]
-            loss, labels = self.loss(features, rows_B, view, kept[number], heat)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(self.parts.parameters(), LONGEST_GRADIENT)
-            self.optimizer.step()
-            losses[number], on_labels[number] = loss.detach(), labels.detach()
-        progress.epoch += 1
-        if lesson.guides:
-            progress.temperatures.append(heat)
-            # On labels: the whole loss moves with the temperature, which would follow its own steps.
-            blocks = [float(block.mean()) for block in torch.tensor_split(on_labels, min(BLOCKS, steps))]
-            if math.isfinite(sum(blocks)):
-                gap = float(on_labels.mean()) - self.teacher_loss(view)
-                progress.temperature = advance(progress.temperature, blocks, gap)
-        return float(losses.mean())
-
-    def can_record(self, view: int) -> bool:
-        """Tell whether all steps over a *view* are the same kernels, so that one recording serves them."""
-        lesson = self.lesson
-        plain = lesson.reference is None and not lesson.maps and lesson.mixes[view] is None
-        return self.plan.cuda_graph and plain and len(lesson.guides) < 2
-
-    def replay(self, features: Tensor, rows_B: Tensor, view: int, heat: float, rate: float) -> tuple[Tensor, Tensor]:
-        """Do one recorded step; the recording is made anew when the temperature, a number in it, has changed."""
-        lesson, settings, objective = self.lesson, self.settings, self.objective
-        guides = tuple(guide[view][rows_B] for guide in lesson.guides)
-        inputs = (features, lesson.labels[rows_B], *guides)
-        if self.recorded is None or self.recorded[0] != heat:
-
-            def loss_of(features: Tensor, labels_B: Tensor, *guides: Tensor) -> Tensor:
-                student_BK = forward(self.student, features, self.plan)
-                labels = functional.cross_entropy(student_BK, labels_B, label_smoothing=settings.label_smoothing)
-                self.on_labels.copy_(labels.detach())
-                loss = settings.ce_weight * labels
-                if objective.method is not None:
-                    loss = loss + settings.kd_weight * objective.method.loss(student_BK, guides[0], labels_B, heat)
-                return loss
-
-            step = captured_step(self.parts, self.optimizer, loss_of, inputs, longest_gradient=LONGEST_GRADIENT)
-            self.recorded = (heat, step)
-        return self.recorded[1](*inputs, rate=rate), self.on_labels
-
-    def loss(self, features: Tensor, rows_B: Tensor, view: int, kept: list[int], heat: float) -> tuple[Tensor, Tensor]:
-        """Return the loss of a batch, and its part on labels alone."""
-        objective, settings = self.objective, self.settings
-        if objective.features is None:
-            student_BK = forward(self.student, features, self.plan)
-        else:
-            with tapped(self.module, (self.tap,)) as read:
-                student_BK = forward(self.student, features, self.plan)
-                student_maps = read()[self.tap]
-        labels = objective.labels(student_BK, rows_B, view)
-        loss = settings.ce_weight * labels
-        if objective.features is not None:
-            maps = self.lesson.maps[view][rows_B].float()
-            compared = objective.features.loss(self.adaptor(student_maps.float()), maps)
-            loss = loss + settings.kd_weight * objective.features.weight * compared
-        elif objective.method is not None:
-            loss = loss + settings.kd_weight * objective.guidance(student_BK, rows_B, view, kept, heat)
-        if self.lesson.reference is not None:
-            loss = loss + objective.earlier(student_BK, rows_B, view, heat)
-        return loss, labels
-
-    def teacher_loss(self, view: int) -> float:
-        """Return the nearest guide's loss on the labels of a view."""
-        every = torch.arange(len(self.lesson.labels), device=self.lesson.labels.device)
-        return float(self.objective.labels(self.lesson.guides[0][view], every, view))
-
-    def validate(self) -> float:
-        """Keep the weights if they are the best on validation rows so far; return the accuracy, NaN without answers."""
-        best, lesson = self.progress.best, self.lesson
-        logits = predict(self.module, lesson, lesson.validation)
-        if not bool(logits.isfinite().all()):
-            # The last step of an epoch can do this while the epoch's mean loss is still finite.
-            return math.nan
-        accuracy = float((logits.argmax(1) == lesson.validation_labels).double().mean())
-        loss = float(functional.cross_entropy(logits, lesson.validation_labels))
-        if (accuracy, -loss) > (best["accuracy"], -best["loss"]):
-            weights = _copied(self.module)
-            self.progress.best = {"accuracy": accuracy, "loss": loss, "epoch": self.progress.epoch, "weights": weights}
-        return accuracy
-
-
 def _plain(module: nn.Module) -> nn.Module:
     """Bring *module* to the CPU, into eval mode and the usual memory format: the exporter writes what it is given."""
     module.cpu().eval()
@@ -348,29 +116,29 @@ def train_link(
         TrainingFailed: the loss is no longer finite.
         Interrupted: *stop* said so; the state is saved.
     """
-    link = _Link(module, lesson, settings, seed, plan)
+    training = Training(module, lesson, settings, seed, plan)
     if saved.exists():
-        link.restore(saved)
-    progress = link.progress
+        training.restore(saved)
+    progress = training.progress
     began = last_saved = time.monotonic()
     before = progress.seconds
 
     def keep() -> None:
         progress.seconds = before + time.monotonic() - began
-        link.save(saved)
+        training.save(saved)
 
     own = 1 if trains_alone(lesson, settings) else threads or torch.get_num_threads()
     own = threads_for(plan, min(settings.batch, len(lesson.labels)), own)
     bar = tqdm(total=settings.epochs, initial=progress.epoch, desc=label, unit="epoch", disable=None, leave=False)
     with bar, _repeatable(own):
         while progress.epoch < settings.epochs:
-            mean = link.run_epoch()
+            mean = training.run_epoch()
             if not math.isfinite(mean):
                 raise TrainingFailed(
                     f"{label}: the loss is {mean} after epoch {progress.epoch} at a learning rate of"
                     f" {settings.learning_rate:g}; check the inputs' scale and the teacher's logits."
                 )
-            accuracy = link.validate()
+            accuracy = training.validate()
             if math.isnan(accuracy):
                 raise TrainingFailed(
                     f"{label}: the student's answers are not finite after epoch {progress.epoch} at a learning rate of"

@@ -9,7 +9,8 @@ import torch
 from sample_lessons import SETTINGS, Stop, assert_same, sure, weights_of
 
 from hpmkd_edge.distill.lesson import taught
-from hpmkd_edge.distill.torch_link import learning_rate, predict, train_link
+from hpmkd_edge.distill.torch_link import train_link
+from hpmkd_edge.distill.training import learning_rate, predict
 from hpmkd_edge.distill.workshop import Assignment
 from hpmkd_edge.errors import BadConfiguration, Interrupted, TrainingFailed
 from hpmkd_edge.students.choose import FAMILIES

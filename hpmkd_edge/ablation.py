@@ -31,6 +31,7 @@ from hpmkd_edge.errors import BadConfiguration, EdgeError, Interrupted, unknown
 from hpmkd_edge.evidence import ARMS, DIRECT, FULL, ArmRun, Basis, Evidence, TeacherScore, summarize, write_evidence
 from hpmkd_edge.interruption import listening
 from hpmkd_edge.json_file import read_json, write_json
+from hpmkd_edge.progress import hidden
 from hpmkd_edge.record import LIBRARIES, Version
 from hpmkd_edge.recording import shown
 from hpmkd_edge.report.ablation_page import to_html
@@ -150,7 +151,7 @@ def _run(ablation: Ablation, folder: RunFolder) -> Evidence:
     with listening() as interruption, _leaving_only_what_is_of_use(folder):
         folder.made.mkdir(parents=True, exist_ok=True)
         write_json(asdict(ablation), _kept(folder))
-        with tqdm(total=units, initial=len(ablation.runs), desc="ablate", unit="arm", disable=None) as bar:
+        with tqdm(total=units, initial=len(ablation.runs), desc="ablate", unit="arm", disable=hidden()) as bar:
             for seed in ablation.seeds:
                 if ablation.left(seed):
                     ablation = _run_seed(ablation, seed, folder, lambda: interruption.asked, bar)

@@ -17,6 +17,7 @@ import typer
 from hpmkd_edge import __version__
 from hpmkd_edge.errors import BadConfiguration, EdgeError
 from hpmkd_edge.flags import takes_request
+from hpmkd_edge.progress import hide_bars
 from hpmkd_edge.request import Request
 
 app = typer.Typer(
@@ -325,7 +326,7 @@ def _before_a_run(context: typer.Context, resume: Path | None, *, quiet: bool, v
     if resume is not None:
         _refuse_beside_resume(context)
     if quiet:
-        os.environ["TQDM_DISABLE"] = "1"
+        hide_bars()
     if verbose:
         logging.basicConfig(level=logging.WARNING, format="hpmkd-edge: %(message)s")
         logging.getLogger("hpmkd_edge").setLevel(logging.INFO)

@@ -26,6 +26,7 @@ from hpmkd_edge.errors import BadConfiguration, ConversionFailed, Interrupted, M
 from hpmkd_edge.export.conversion import convert, export_teacher, save_graph, student_graph
 from hpmkd_edge.plan.chain import Chain, Step, fits
 from hpmkd_edge.preparation import Preparation
+from hpmkd_edge.progress import hidden
 from hpmkd_edge.record import ProbeRecord
 from hpmkd_edge.recording import Round, SideBySide
 from hpmkd_edge.students.family import Size
@@ -41,7 +42,7 @@ log = logging.getLogger(__name__)
 @contextmanager
 def _announced(what: str) -> Iterator[None]:
     """Show on a terminal what a child process is busy with; it must not be disturbed for the sake of a bar."""
-    with tqdm(total=1, desc=what, bar_format="{desc} …", disable=None, leave=False):
+    with tqdm(total=1, desc=what, bar_format="{desc} …", disable=hidden(), leave=False):
         yield
 
 

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # Lower floors first; rooms of one floor do not import each other.
 FLOORS = (
-    ("errors", "kernels", "interruption"),
+    ("errors", "kernels", "interruption", "progress"),
     ("yaml_lines", "json_file", "python_file", "checkout", "store"),
     ("targets", "tasks"),
     ("students", "teachers"),

@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from hpmkd_edge.distill.ensemble import label_log_probabilities
 from hpmkd_edge.errors import BadData, TrainingFailed
+from hpmkd_edge.progress import hidden
 
 SIDE: Final = 8  # of a pooled image
 EMBEDDING: Final = 16
@@ -198,7 +199,7 @@ def _fit(
         return loss
 
     best, state, since = held_loss(), copy.deepcopy(net.state_dict()), 0
-    for _ in tqdm(range(EPOCHS), desc=label, unit="epoch", disable=None, leave=False):
+    for _ in tqdm(range(EPOCHS), desc=label, unit="epoch", disable=hidden(), leave=False):
         order = fitted[torch.randperm(len(fitted), generator=generator).numpy()]
         for start in range(0, len(order), BATCH):
             log_BM, loss = weigh(order[start : start + BATCH])

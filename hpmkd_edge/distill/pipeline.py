@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from tqdm import tqdm
 
 from hpmkd_edge.errors import Interrupted
+from hpmkd_edge.progress import hidden
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +128,7 @@ def run_jobs(
 
     ready: list[str] = []
     frame = "{desc}: {n_fmt}/{total_fmt} |{bar}| {elapsed}{postfix}"
-    with tqdm(total=len(jobs), desc=label, bar_format=frame, disable=None, leave=False) as bar:
+    with tqdm(total=len(jobs), desc=label, bar_format=frame, disable=hidden(), leave=False) as bar:
         try:
             while True:
                 ready += graph.newly_ready()

@@ -32,6 +32,7 @@ from hpmkd_edge.distill.torch_link import SAVE_EVERY_S, Trained
 from hpmkd_edge.distill.training import VALIDATION_BATCH, learning_rate, predict
 from hpmkd_edge.errors import Interrupted, TrainingFailed
 from hpmkd_edge.plan.settings import Settings
+from hpmkd_edge.progress import hidden
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +175,7 @@ def train_stacked(
         torch.save(state, beside)
         beside.replace(saved)
 
-    bar = tqdm(total=epochs, initial=epoch, desc=label, unit="epoch", disable=None, leave=False)
+    bar = tqdm(total=epochs, initial=epoch, desc=label, unit="epoch", disable=hidden(), leave=False)
     with bar, on_threads(1):  # stacks are small: two threads would wait for each other
         while epoch < epochs:
             mean_M = _run_epoch(stack, lesson, loss_of, seeds, batch, rates[epoch * steps : (epoch + 1) * steps], epoch)

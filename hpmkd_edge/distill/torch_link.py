@@ -24,6 +24,7 @@ from hpmkd_edge.distill.step import PLAIN, SHARED_BATCH, StepPlan, threads_for
 from hpmkd_edge.distill.training import Training, predict
 from hpmkd_edge.errors import Interrupted, TrainingFailed
 from hpmkd_edge.plan.settings import Settings
+from hpmkd_edge.progress import hidden
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +130,7 @@ def train_link(
 
     own = 1 if trains_alone(lesson, settings) else threads or torch.get_num_threads()
     own = threads_for(plan, min(settings.batch, len(lesson.labels)), own)
-    bar = tqdm(total=settings.epochs, initial=progress.epoch, desc=label, unit="epoch", disable=None, leave=False)
+    bar = tqdm(total=settings.epochs, initial=progress.epoch, desc=label, unit="epoch", disable=hidden(), leave=False)
     with bar, _repeatable(own):
         while progress.epoch < settings.epochs:
             mean = training.run_epoch()

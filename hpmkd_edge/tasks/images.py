@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpmkd_edge.errors import BadData
+from hpmkd_edge.progress import hidden
 from hpmkd_edge.tasks.labels import code_labels
 from hpmkd_edge.tasks.reading import Reading, cause_of
 from hpmkd_edge.tasks.splitting import NAMES, named_split
@@ -118,7 +119,7 @@ def _decode(files: list[Path]) -> NDArray[np.uint8]:
         gray = gray and mode in GRAY_MODES
     assert size is not None
     pixels = np.empty((len(files), size[1], size[0], 1 if gray else 3), np.uint8)
-    for place, file in zip(pixels, tqdm(files, "images", disable=None, leave=False), strict=True):
+    for place, file in zip(pixels, tqdm(files, "images", disable=hidden(), leave=False), strict=True):
         with _opened(file) as image:
             place[:] = np.asarray(image.convert("L" if gray else "RGB")).reshape(place.shape)
     return pixels

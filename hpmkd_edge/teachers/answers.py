@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpmkd_edge.errors import BadTeacher, EdgeError
+from hpmkd_edge.progress import hidden
 from hpmkd_edge.tasks.task import Inputs
 
 BATCH: Final = 256
@@ -74,7 +75,7 @@ def answer_in_batches(
 
     answers = []
     # A single batch needs no bar.
-    silent = True if len(inputs) <= size else None
+    silent = True if len(inputs) <= size else hidden()
     for start in tqdm(range(0, len(inputs), size), desc=name, unit="batch", leave=False, disable=silent):
         rows = np.arange(start, min(start + size, len(inputs)))
         padded = np.pad(rows, (0, max(0, least - len(rows))), mode="edge")

@@ -1,6 +1,7 @@
 """A user's own file: what it may import, and what its digest covers."""
 
 import os
+import pickle
 import sys
 
 import pytest
@@ -132,3 +133,14 @@ def test_a_file_that_cannot_be_used_is_refused_by_the_callers_class(tmp_path, te
     for _ in range(2):
         with pytest.raises(BadStudent, match=match):
             load_python_file(f"{os.fspath(path)}:net", BadStudent)
+
+
+def test_a_file_travels_to_another_process_as_its_spec(tmp_path):
+    """A module cannot be pickled; the file is run again there, and is the same."""
+    path = tmp_path / "net.py"
+    path.write_text("def build(width):\n    return width + 1\n")
+    file = load_python_file(f"{path}:build", BadStudent)
+    back = pickle.loads(pickle.dumps(file))
+
+    assert back.get("build")(1) == 2
+    assert back.digest() == file.digest()

@@ -45,7 +45,9 @@ class ImageInlet:
     def store(self, inputs: Inputs) -> Tensor:
         """Return what training keeps in memory: uint8 [N, C, H, W], a quarter of the floats."""
         assert isinstance(inputs, Images)
-        return torch.from_numpy(np.ascontiguousarray(inputs.pixels.transpose(0, 3, 1, 2)))
+        # A copy: for one channel a transposed view counts as contiguous and keeps strides that convolutions take for
+        # channels_last, which another process does not get to see.
+        return torch.from_numpy(inputs.pixels.transpose(0, 3, 1, 2).copy(order="C"))
 
     def open(self, stored_NCHW: Tensor) -> Tensor:
         """Return stored rows as features: float32 [N, C, H, W]."""

@@ -158,7 +158,7 @@ def _fit_to(target: Target, preparation: Preparation, request: Request, facts: F
             rounds[-1].verdict,
             allowed=preparation.allowance.sizes,
             ladder=preparation.curriculum.ladder,
-            tried=[past.chain for past in rounds],
+            tried=[chain for past in rounds for chain in (past.chain, *past.race.chains)],
             refused=workbench.refused,
             teacher_parameters=preparation.best.teacher.parameters,
         )

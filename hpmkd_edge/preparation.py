@@ -23,9 +23,9 @@ from hpmkd_edge.distill.mixture import Mixture, Source, mixtures
 from hpmkd_edge.distill.stages import StagePlan, parse_stages, plan_stages
 from hpmkd_edge.distill.step_choice import plan_for
 from hpmkd_edge.distill.teacher_haste import hastened, may_hasten
-from hpmkd_edge.distill.teacher_maps import check_open, maps_of
+from hpmkd_edge.distill.teacher_maps import check_taps, maps_of
 from hpmkd_edge.distill.workshop import Workshop
-from hpmkd_edge.errors import BadConfiguration, RuntimeUnavailable, unknown
+from hpmkd_edge.errors import BadConfiguration, BadTeacher, RuntimeUnavailable, unknown
 from hpmkd_edge.plan.components import Components, without
 from hpmkd_edge.plan.configure import configure
 from hpmkd_edge.plan.memory import Memory
@@ -55,18 +55,25 @@ class Tutor:
 
     Attributes:
         store: where its answers are kept, by content.
+        hasty: whether it answers training rows in bfloat16; see `distill.teacher_haste`.
         accuracy: share of the validation rows.
     """
 
     teacher: Teacher
     trained_here: bool
     store: Store
+    hasty: bool
     accuracy: float
 
     def answer(self, rows: Rows) -> NDArray[np.floating]:
         """Return its logits [N, K] for training rows, from the store where they are there, in half precision."""
-        ask = hastened if may_hasten(self.teacher, rows, self.store) else None
-        return cached_logits(self.teacher, rows, self.store, half=True, ask=ask)
+        return cached_logits(self.teacher, rows, self.store, half=True, ask=hastened if self.hasty else None)
+
+    @property
+    def source(self) -> Source:
+        """What a lesson needs of it."""
+        digest = f"{self.teacher.digest}{' in bfloat16' if self.hasty else ''}"
+        return Source(name=self.teacher.name, digest=digest, answer=self.answer)
 
     def accuracy_on(self, rows: Rows) -> float:
         """Return the share of *rows* whose class it names."""
@@ -187,7 +194,7 @@ def prepare(request: Request, targets: Sequence[Target], folder: RunFolder, stop
     components = without(request.without)
     rungs = ladder if request.size is None else (_rung(ladder, request.size),)
     settings, notes = _settings(request, task, teachers, family.name)
-    plan = _stage_plan(request, settings, teachers)
+    plan = _stage_plan(request, settings, len(task.classes))
     # The user's store, or one of the run's own where nothing is kept between runs; opened before anything is trained
     # whose outcome could not be kept.
     shared = open_store() if components.uses("memory") else None
@@ -220,12 +227,20 @@ def prepare(request: Request, targets: Sequence[Target], folder: RunFolder, stop
                 teacher=teacher,
                 trained_here=not request.teachers,
                 store=store,
+                hasty=may_hasten(teacher, task.train, store),
                 accuracy=_accuracy(teacher, task.validation, store),
             )
             for teacher in teachers
         ),
         key=lambda tutor: -tutor.accuracy,
     )
+    if tutors[0].accuracy == 0:
+        raise BadTeacher(
+            f"{tutors[0].teacher.name} names the class of none of the {len(task.validation)} validation rows; check the"
+            " order of its classes and its input."
+        )
+    if plan is not None and any(is_feature_method(stage.method) for stage in plan.stages):
+        check_taps(tutors[0].teacher, task, request.teacher_tap)
     allowance = allowed_sizes(rungs, tutors[0].teacher, request.compression)
     experience = _experience(task, tutors[0], None if shared is None else Memory(shared.engine), request.seed)
     best, several = _lessons(tutors, untaught, views, components, request.seed)
@@ -235,7 +250,7 @@ def prepare(request: Request, targets: Sequence[Target], folder: RunFolder, stop
         untaught=untaught,
         views=views,
         teacher=best,
-        teacher_accuracy=tutors[0].accuracy,
+        teachers=tuple((tutor.teacher.name, tutor.accuracy) for tutor in tutors),
         teacher_parameters=tutors[0].teacher.parameters,
         # A teacher that was trained here is the best that this data gave: there is none to ask for in its place.
         refuse_weak=bool(request.teachers) and not request.accept_weak_teacher,
@@ -289,14 +304,19 @@ def _experience(task: Task, best: Tutor, memory: Memory | None, seed: int) -> Ex
     )
 
 
-def _stage_plan(request: Request, settings: Settings, teachers: Sequence[Teacher]) -> StagePlan | None:
+def _stage_plan(request: Request, settings: Settings, classes: int) -> StagePlan | None:
     if not request.stages:
         return None
-    names = parse_stages(request.stages)
-    if any(is_feature_method(name) for name in names):
-        for teacher in teachers[:1]:
-            check_open(teacher)
-    return plan_stages(names, settings.epochs, known=(*METHODS, *FEATURE_METHODS), weighting=request.stage_weighting)
+    plan = plan_stages(
+        parse_stages(request.stages),
+        settings.epochs,
+        known=(*METHODS, *FEATURE_METHODS),
+        weighting=request.stage_weighting,
+    )
+    by_logits = [stage.method for stage in plan.stages if not is_feature_method(stage.method)]
+    for name in by_logits:
+        find_method(name, classes)
+    return plan
 
 
 def _check_columns(task: Task, targets: Sequence[Target]) -> None:
@@ -344,6 +364,6 @@ def _lessons(
     """Return the lesson of the best teacher, by name, and those of all together."""
     best = tutors[0]
     name = f"KD from {best.teacher.name}"
-    sources = [Source(name=tutor.teacher.name, digest=tutor.teacher.digest, answer=tutor.answer) for tutor in tutors]
+    sources = [tutor.source for tutor in tutors]
     several = mixtures(untaught, views, sources, attention=components.uses("attention"), seed=seed)
-    return (name, taught(untaught, views, best.answer, sources=best.teacher.digest)), several
+    return (name, taught(untaught, views, best.answer, sources=best.source.digest)), several

@@ -89,6 +89,7 @@ class Request:
             BadConfiguration: names the flag, what was found and what is needed.
         """
         from hpmkd_edge.bench.protocol import SAMPLINGS
+        from hpmkd_edge.plan.settings import AUTO, SCHEDULES
 
         for flag, value, least in (
             ("--rounds", self.rounds, 1),
@@ -102,6 +103,10 @@ class Request:
         ):
             if value is not None and not least <= value < MOST:
                 raise BadConfiguration(f"{flag} is {value}; a number from {least} to {MOST - 1:,} is needed.")
+        if self.schedule is not None and self.schedule not in (*SCHEDULES, AUTO):
+            raise unknown("schedule", self.schedule, (*SCHEDULES, AUTO))
+        if self.stage_weighting != "inverse" and not self.stages:
+            raise BadConfiguration("--stage-weighting is for --stages, and none are given; leave it out.")
         if self.protocol not in SAMPLINGS:
             raise unknown("protocol", self.protocol, SAMPLINGS)
         if self.device not in ("auto", "cpu", "cuda"):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hpmkd_edge.bench.comparison import Gain, paired_gain
 from hpmkd_edge.distill.lesson import Lesson
 from hpmkd_edge.distill.torch_link import Trained
+from hpmkd_edge.plan.chain import Chain
 from hpmkd_edge.plan.settings import Settings
 from hpmkd_edge.students.inherit import Start
 
@@ -34,10 +35,15 @@ class Rival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finish:
-    """A rival at the end of the race."""
+    """A rival at the end of the race.
+
+    Attributes:
+        eligible: whether it may ship: a chain that has not gained enough over what is simpler may not.
+    """
 
     rival: Rival
     trained: Trained
+    eligible: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,17 +70,19 @@ class Race:
 
     Attributes:
         settings: what all rivals shared.
+        chains: the sizes of each chain that was trained.
     """
 
     finishes: tuple[Finish, ...]
     duels: tuple[Duel, ...]
     findings: tuple[Finding, ...]
     settings: Settings
+    chains: tuple[Chain, ...] = ()
 
     @property
     def winner(self) -> Finish:
-        """The most accurate on validation rows; of equals the one with the smaller loss, then the earlier one."""
-        return max(self.finishes, key=merit)
+        """The most accurate on validation rows that may ship; of equals that with the smaller loss, then the first."""
+        return max((finish for finish in self.finishes if finish.eligible), key=merit)
 
 
 def merit(finish: Finish) -> tuple[float, float]:
@@ -95,6 +103,7 @@ def race_of(
     seed: int,
     findings: Sequence[Finding],
     settings: Settings,
+    chains: Sequence[Chain] = (),
 ) -> Race:
     """Compare each finisher with labels alone and with plain KD, the first two.
 
@@ -108,4 +117,6 @@ def race_of(
         for later in range(1, len(finishes))
         for earlier in range(min(later, 2))
     )
-    return Race(finishes=tuple(finishes), duels=duels, findings=tuple(findings), settings=settings)
+    return Race(
+        finishes=tuple(finishes), duels=duels, findings=tuple(findings), settings=settings, chains=tuple(chains)
+    )

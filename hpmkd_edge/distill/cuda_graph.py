@@ -57,7 +57,7 @@ def captured_step(
 
     Args:
         module: on a GPU, in train mode; its parameters must be the ones the optimizer holds, and stay in place.
-        optimizer: made with `capturable=True` and a tensor on the GPU for each group's "lr".
+        optimizer: made with `capturable=True` where it has that option, and a tensor on the GPU for each group's "lr".
         loss_of: from tensors like *examples* to a scalar, without a look at values and without branches on them.
         examples: inputs of a batch's shape; every step must have the same.
         longest_gradient: to which the gradient is clipped.
@@ -68,7 +68,9 @@ def captured_step(
     device = next(module.parameters()).device
     if device.type != "cuda":
         raise ValueError(f"the module is on the {device.type}; a CUDA graph needs it on a GPU.")
-    if not all(group.get("capturable") and isinstance(group["lr"], Tensor) for group in optimizer.param_groups):
+    # Optimizers without the option, such as SGD, keep nothing on the host.
+    groups = optimizer.param_groups
+    if not all(group.get("capturable", True) and isinstance(group["lr"], Tensor) for group in groups):
         raise ValueError("the optimizer keeps its state on the host; capturable=True and a tensor for lr are needed.")
     inputs = tuple(example.detach().to(device).clone(memory_format=torch.preserve_format) for example in examples)
     parameters = list(module.parameters())

@@ -21,7 +21,7 @@ from hpmkd_edge.distill.sequential import follow
 from hpmkd_edge.distill.stages import StagePlan
 from hpmkd_edge.distill.workshop import Assignment, Workshop
 from hpmkd_edge.errors import BadTeacher
-from hpmkd_edge.plan.chain import intermediates
+from hpmkd_edge.plan.chain import Chain, intermediates
 from hpmkd_edge.plan.components import Components
 from hpmkd_edge.plan.recipe import NEUTRAL
 from hpmkd_edge.students.family import Size
@@ -37,11 +37,12 @@ class Curriculum:
 
     Attributes:
         untaught: the lesson without a guide.
-        teacher: of the best teacher, by name, and *teacher_accuracy* on validation rows.
+        teacher: the lesson of the best teacher, by name.
+        teachers: name and accuracy on validation rows of each.
         mixtures: of several teachers together.
         labels: of the validation rows.
         teacher_parameters: None where the teacher has no such count.
-        refuse_weak: whether a teacher that does not beat direct training ends the run.
+        refuse_weak: whether a teacher that does not beat direct training ends the run, before anything else is trained.
         settle: finds settings for a size; None where the component is off.
         experience: of other tasks, and where what comes of this one is kept.
         schedule: the strategy of the temperature to race with, a name of `distill.temperature.SCHEDULES`.
@@ -54,7 +55,7 @@ class Curriculum:
     untaught: Lesson
     views: tuple[View, ...]
     teacher: tuple[str, Lesson]
-    teacher_accuracy: float
+    teachers: tuple[tuple[str, float], ...]
     teacher_parameters: int | None
     refuse_weak: bool
     mixtures: tuple[Mixture, ...]
@@ -90,10 +91,12 @@ class _Course:
         self.workshop = curriculum.workshop
         self.finishes: list[Finish] = []
         self.findings: list[Finding] = []
+        self.chains: list[Chain] = []
         self.recipe = NEUTRAL
 
     def run(self, between: Sequence[Size]) -> Race:
         curriculum = self.curriculum
+        self.check_teachers()
         settled = self.configure()
         alone = Rival(name="direct", lesson=curriculum.untaught, settings=None if settled is None else settled.alone)
         plain = Rival(name=curriculum.teacher[0], lesson=curriculum.teacher[1])
@@ -103,7 +106,6 @@ class _Course:
         else:  # plain KD by the chosen settings is what the last short race trained
             self.train([alone, *together])
             self.finishes.insert(1, Finish(rival=plain, trained=settled.trained))
-        self.check_teacher()
         self.weigh_teachers()
         self.move_temperature()
         self.grow_chain(between)
@@ -114,12 +116,13 @@ class _Course:
             seed=self.workshop.seed,
             findings=self.findings,
             settings=self.workshop.settings,
+            chains=self.chains,
         )
 
     @property
     def best(self) -> Finish:
         """The best on validation rows of all that have a teacher."""
-        return max(self.finishes[1:], key=merit)
+        return max((finish for finish in self.finishes[1:] if finish.eligible), key=merit)
 
     def train(self, rivals: Sequence[Rival]) -> None:
         """Train *rivals* side by side."""
@@ -155,14 +158,16 @@ class _Course:
         self.say("configuration", settled.sentence)
         return settled
 
-    def check_teacher(self) -> None:
-        """Refuse a teacher that does not beat the student trained on labels alone."""
-        direct, accuracy = self.finishes[0].trained.accuracy, self.curriculum.teacher_accuracy
-        if self.curriculum.refuse_weak and accuracy <= direct:
+    def check_teachers(self) -> None:
+        """Refuse teachers that do not beat the student trained on labels alone, by the task's own settings."""
+        if not self.curriculum.refuse_weak:
+            return
+        direct = self.workshop.train(self.end, self.curriculum.untaught, f"{self.end.label}: direct").accuracy
+        weak = [f"{name} has {accuracy:.2%}" for name, accuracy in self.curriculum.teachers if accuracy <= direct]
+        if weak:
             raise BadTeacher(
-                f"{self.curriculum.teacher[0].removeprefix('KD from ')} has {accuracy:.2%} of the validation rows, and"
-                f" the student {self.end.label} has {direct:.2%} without it: it has nothing to teach. Give a better"
-                " teacher, or --accept-weak-teacher."
+                f"{', '.join(weak)} of the validation rows, and the student {self.end.label} has {direct:.2%} without a"
+                " teacher: there is nothing to teach. Give better teachers, or --accept-weak-teacher."
             )
 
     def weigh_teachers(self) -> None:
@@ -214,7 +219,11 @@ class _Course:
                     self.say("chain", f"the ladder has no room for {count} between teacher and student")
                     return
                 gain = self.link(sizes, head, shorter)
-                if gain is None or gain.points < LEAST_GAIN_POINTS or gain.low <= 0:
+                if gain is None:
+                    return
+                if gain.points < LEAST_GAIN_POINTS or gain.low <= 0:
+                    # It costs a training more each time: kept only where it gains ε and more than its noise.
+                    self.finishes[-1] = replace(self.finishes[-1], eligible=False)
                     return
                 shorter = self.finishes[-1]
 
@@ -235,6 +244,7 @@ class _Course:
         names = ", ".join(member.size.label for member in links.members)
         rival = replace(head.rival, name=f"chain through {names}", lesson=links.lesson, start=links.start)
         self.train([rival])
+        self.chains.append(Chain(sizes=(*sizes, self.end)))
         compared = self.compare(self.finishes[-1], shorter)
         began = f"begun from {links.start.source}'s weights" if links.start else "begun from random weights"
         self.say("chain", f"through {names}, {began}", compared)

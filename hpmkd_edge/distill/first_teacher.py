@@ -18,6 +18,7 @@ from hpmkd_edge.distill.torch_link import Trained
 from hpmkd_edge.distill.workshop import Workshop
 from hpmkd_edge.students.convolution import RESIDUAL
 from hpmkd_edge.students.family import Size, count_parameters
+from hpmkd_edge.students.inherit import digest_of_weights
 from hpmkd_edge.students.inlet import ImageInlet
 from hpmkd_edge.tasks.task import Rows
 from hpmkd_edge.teachers.teacher import TorchGraph
@@ -91,10 +92,5 @@ def train_teacher(lesson: Lesson, workshop: Workshop) -> TrainedHere:
     workshop = replace(workshop, family=RESIDUAL, settings=replace(workshop.settings, label_smoothing=0.05))
     size = teacher_size(workshop, len(lesson.labels))
     trained: Trained = workshop.train(size, lesson, f"teacher {size.label}")
-    digest = hashlib.sha256(lesson.sources.encode())
-    for name, value in sorted(trained.module.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.cpu().numpy().tobytes())
-    return TrainedHere(
-        name=f"{size.label}, trained here", module=trained.module, lesson=lesson, digest=digest.hexdigest()
-    )
+    digest = hashlib.sha256(f"{lesson.sources} {digest_of_weights(trained.module)}".encode()).hexdigest()
+    return TrainedHere(name=f"{size.label}, trained here", module=trained.module, lesson=lesson, digest=digest)

@@ -14,7 +14,7 @@ from hpmkd_edge.distill.torch_link import Trained
 from hpmkd_edge.distill.training import predict
 from hpmkd_edge.distill.workshop import Workshop
 from hpmkd_edge.students.family import Size
-from hpmkd_edge.students.inherit import Start, inherited
+from hpmkd_edge.students.inherit import Start, digest_of_weights, inherited
 from hpmkd_edge.tasks.task import Rows
 
 
@@ -84,7 +84,7 @@ def forge(
             lesson,
             views,
             answers_of(trained.module, lesson),
-            sources=f"and {size} from {start.source if start else 'random weights'}",
+            sources=f"and {size} with weights {digest_of_weights(trained.module)}",
         )
     return Links(members=tuple(members), lesson=lesson, start=_start(end, members, workshop), weak=None)
 

@@ -186,7 +186,11 @@ def train_stacked(
                         f"{label}: the loss is {mean} after epoch {epoch} at a learning rate of"
                         f" {one.learning_rate:g}; check the inputs' scale and the teacher's logits."
                     )
-            _validate(stack, lesson, best, epoch)
+            if not _validate(stack, lesson, best, epoch):
+                raise TrainingFailed(
+                    f"{label}: a student's answers are not finite after epoch {epoch}; check the inputs' scale and the"
+                    " teacher's logits."
+                )
             bar.update()
             if stop():
                 keep()
@@ -257,15 +261,18 @@ def _loss(lesson: Lesson, settings: Sequence[Settings], like: Tensor) -> Callabl
 
 
 @torch.no_grad()
-def _validate(stack: _Stack, lesson: Lesson, best: list[_Best], epoch: int) -> None:
-    """Keep each member's weights if they are its best on validation rows so far."""
+def _validate(stack: _Stack, lesson: Lesson, best: list[_Best], epoch: int) -> bool:
+    """Keep each member's weights if they are its best on validation rows so far; tell whether answers are finite."""
     batches = torch.split(lesson.validation, VALIDATION_BATCH)
     logits_MNK = torch.cat([stack.logits(lesson.inlet.open(one), shared=True) for one in batches], 1).float()
+    if not bool(logits_MNK.isfinite().all()):
+        return False
     for member, logits_NK in enumerate(logits_MNK):
         accuracy = float((logits_NK.argmax(1) == lesson.validation_labels).double().mean())
         loss = float(functional.cross_entropy(logits_NK, lesson.validation_labels))
         if (accuracy, -loss) > (best[member].accuracy, -best[member].loss):
             best[member] = _Best(accuracy, loss, epoch, stack.weights_MP[member].clone())
+    return True
 
 
 def _finished(

@@ -224,15 +224,16 @@ def _step(module: nn.Module, features: Tensor, labels_B: Tensor, plan: StepPlan)
     """Return one whole training step, to be called again and again."""
     student = prepared(module.train(), plan)
     if plan.cuda_graph:
-        rate = torch.tensor(1e-3, device=features.device)
-        optimizer = torch.optim.AdamW(module.parameters(), lr=rate, fused=True, capturable=True)
+        optimizer = torch.optim.SGD(
+            module.parameters(), lr=torch.tensor(1e-3, device=features.device), momentum=0.9, nesterov=True, fused=True
+        )
 
         def loss_of(features: Tensor, labels_B: Tensor) -> Tensor:
             return functional.cross_entropy(forward(student, features, plan), labels_B)
 
         captured = captured_step(module, optimizer, loss_of, (features, labels_B), longest_gradient=LONGEST_GRADIENT)
         return lambda: captured(features, labels_B, rate=1e-3)
-    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3, fused=True)
+    optimizer = torch.optim.SGD(module.parameters(), lr=1e-3, momentum=0.9, nesterov=True, fused=True)
 
     def step() -> Tensor:
         loss = functional.cross_entropy(forward(student, features, plan), labels_B)

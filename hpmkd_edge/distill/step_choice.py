@@ -25,11 +25,12 @@ def plan_for(
     up, or repeated, must go on as it began.
     """
     host, device = describe_host(), lesson.labels.device
-    sides = (host.model, torch.get_num_threads(), device.type, torch.__version__)
+    accelerator = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    sides = (host.model, torch.get_num_threads(), accelerator, torch.__version__)
     key = f"step plan {sides} {family.digest} {size} {shape} batch {settings.batch} epochs {settings.epochs}"
-    kept = store.find(key, kind="step plan")
+    kept = store.read_text(key, kind="step plan")
     if kept is not None:
-        return StepPlan(**json.loads(kept.read_text(encoding="utf-8")))
+        return StepPlan(**json.loads(kept))
     features = lesson.inlet.open(lesson.views[0][: settings.batch])
     probe = probe_step(
         lambda: family.build(size, shape, seed),

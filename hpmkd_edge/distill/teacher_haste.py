@@ -37,9 +37,9 @@ def may_hasten(teacher: Teacher, rows: Rows, store: Store) -> bool:
     if not isinstance(teacher, TorchTeacher | TrainedHere) or len(rows) < WORTH_ROWS:
         return False
     key = f"{teacher.digest} {describe_host().model} {torch.__version__} {torch.get_num_threads()}"
-    kept = store.find(key, kind="teacher precision")
+    kept = store.read_text(key, kind="teacher precision")
     if kept is not None:
-        return bool(json.loads(kept.read_text(encoding="utf-8")))
+        return bool(json.loads(kept))
     some = rows.take(np.linspace(0, len(rows) - 1, ASKED).round().astype(np.int64))
     own, quick = _timed(teacher, some, hasten=False), _timed(teacher, some, hasten=True)
     shift = float(np.abs(_soft(own[1]) - _soft(quick[1])).max())
@@ -54,7 +54,8 @@ def may_hasten(teacher: Teacher, rows: Rows, store: Store) -> bool:
 
 def hastened(teacher: Teacher, rows: Rows) -> NDArray[np.float32]:
     """Return the teacher's logits [N, K], its products and convolutions in bfloat16."""
-    with torch.autocast("cuda" if torch.cuda.is_available() else "cpu", torch.bfloat16):
+    device = teacher.device if isinstance(teacher, TorchTeacher) else "cpu"
+    with torch.autocast(torch.device(device).type, torch.bfloat16):
         return teacher.logits(rows)
 
 

@@ -17,7 +17,7 @@ from hpmkd_edge.distill.lesson import View
 from hpmkd_edge.distill.taps import choose_tap, find_tap, list_taps, tap_features
 from hpmkd_edge.errors import BadConfiguration
 from hpmkd_edge.store.objects import Store
-from hpmkd_edge.tasks.task import Inputs, Rows
+from hpmkd_edge.tasks.task import Inputs, Rows, Task
 from hpmkd_edge.teachers.cached import cached_features
 from hpmkd_edge.teachers.teacher import Teacher
 from hpmkd_edge.teachers.torch_file import TorchTeacher
@@ -36,17 +36,14 @@ def maps_of(
     Raises:
         BadConfiguration: the teacher is no torch module, or has no such tap.
     """
-    module, prepare = _opened(teacher)
-    taps = list_taps(module, prepare(views[0].rows.take(np.arange(2)).inputs))
-    name = choose_tap(taps, "teacher") if tap is None else tap
-    find_tap(name, taps, "teacher")
+    module, prepare, name = _chosen(teacher, views[0].rows, tap)
 
     def batches(rows: Rows) -> Iterator[Tensor]:
         for start in range(0, len(rows), AT_ONCE):
             yield prepare(rows.take(np.arange(start, min(start + AT_ONCE, len(rows)))).inputs)
 
-    def features(rows: Rows) -> NDArray[np.float32]:
-        return np.asarray(tap_features(module, name, batches(rows)), np.float32)
+    def features(rows: Rows) -> NDArray[np.floating]:
+        return tap_features(module, name, batches(rows))
 
     return tuple(
         torch.from_numpy(np.array(cached_features(teacher.digest, name, view.rows, store, features))).to(device)
@@ -61,6 +58,24 @@ def check_open(teacher: Teacher) -> None:
         BadConfiguration: it is no torch module.
     """
     _opened(teacher)
+
+
+def check_taps(teacher: Teacher, task: Task, tap: str | None) -> None:
+    """Stop before a student is trained if *teacher* has no *tap*, or none that could be chosen.
+
+    Raises:
+        BadConfiguration: it is no torch module, or has no such tap.
+    """
+    _chosen(teacher, task.train, tap)
+
+
+def _chosen(teacher: Teacher, rows: Rows, tap: str | None) -> tuple[nn.Module, Callable[[Inputs], Tensor], str]:
+    """Return the teacher's module, what makes its input of raw rows, and the tap's name."""
+    module, prepare = _opened(teacher)
+    taps = list_taps(module, prepare(rows.take(np.arange(2)).inputs))
+    name = choose_tap(taps, "teacher") if tap is None else tap
+    find_tap(name, taps, "teacher")
+    return module, prepare, name
 
 
 def _opened(teacher: Teacher) -> tuple[nn.Module, Callable[[Inputs], Tensor]]:

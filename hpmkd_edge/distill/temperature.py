@@ -16,9 +16,8 @@ from statistics import fmean, linear_regression
 from typing import Any, ClassVar, Final
 
 from hpmkd_edge.errors import BadConfiguration, TrainingFailed, unknown
+from hpmkd_edge.plan.settings import AUTO, SCHEDULES
 
-SCHEDULES: Final = ("constant", "cosine", "loss", "convergence", "gap")
-AUTO: Final = "auto"
 LOW: Final = 2.0
 HIGH: Final = 6.0
 TRIAL_PARTS: Final = 10  # auto watches one of so many parts of the training

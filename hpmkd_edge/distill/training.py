@@ -106,6 +106,7 @@ class Training:
         self.optimizer = _optimizer(self.parts, settings, plan)
         self.on_labels = torch.zeros((), device=device)
         self.recorded: tuple[float, CapturedStep] | None = None
+        self.teacher_losses: dict[int, float] = {}
         self.progress = Progress(temperature=first_state(settings.schedule, settings.temperature, settings.epochs))
 
     def restore(self, path: Path) -> None:
@@ -178,7 +179,8 @@ class Training:
         """Tell whether all steps over a *view* are the same kernels, so that one recording serves them."""
         lesson = self.lesson
         plain = lesson.reference is None and not lesson.maps and lesson.mixes[view] is None
-        return self.plan.cuda_graph and plain and len(lesson.guides) < 2
+        method = self.objective.method
+        return self.plan.cuda_graph and plain and len(lesson.guides) < 2 and (method is None or method.recordable)
 
     def replay(self, features: Tensor, rows_B: Tensor, view: int, heat: float, rate: float) -> tuple[Tensor, Tensor]:
         """Do one recorded step; the recording is made anew when the temperature, a number in it, has changed."""
@@ -222,9 +224,11 @@ class Training:
         return loss, labels
 
     def teacher_loss(self, view: int) -> float:
-        """Return the nearest guide's loss on the labels of a view."""
-        every = torch.arange(len(self.lesson.labels), device=self.lesson.labels.device)
-        return float(self.objective.labels(self.lesson.guides[0][view], every, view))
+        """Return the nearest guide's loss on the labels of a view: one number, however often it is asked."""
+        if view not in self.teacher_losses:
+            every = torch.arange(len(self.lesson.labels), device=self.lesson.labels.device)
+            self.teacher_losses[view] = float(self.objective.labels(self.lesson.guides[0][view], every, view))
+        return self.teacher_losses[view]
 
     def validate(self) -> float:
         """Keep the weights if they are the best on validation rows so far; return the accuracy, NaN without answers."""

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Final
+
+# How a temperature moves; AUTO lets the first tenth of a training choose one of them.
+SCHEDULES: Final = ("constant", "cosine", "loss", "convergence", "gap")
+AUTO: Final = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +26,7 @@ class Settings:
         flip: whether a view may mirror an image.
         mixup: whether all views but the first are mixtures of two images, which the teacher labels as they are.
         optimizer: "adamw", or "sgd" with Nesterov's momentum 0.9.
-        schedule: how the temperature moves, a name of `distill.temperature.SCHEDULES`; it starts at *temperature*.
+        schedule: how the temperature moves, one of SCHEDULES, or AUTO; it starts at *temperature*.
         student_tap: the module whose output a loss on features reads; "" for the last maps.
         guidance_drop: probability, a batch, with which each of several guides is left out.
     """

@@ -105,6 +105,18 @@ class Store:
                 self._index.touch(connection, kind, key, self._clock())
         return self._path(content)
 
+    def read_text(self, key: str, *, kind: str) -> str | None:
+        """Return the text under *key*, or None if there is none, also where another process evicts it just now.
+
+        Raises:
+            BadOutput: the database cannot be used.
+        """
+        path = self.find(key, kind=kind)
+        try:
+            return None if path is None else path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+
     def put(self, key: str, write: Callable[[Path], object], *, kind: str, suffix: str) -> Path:
         """Keep the file that *write* makes under *key*, in place of what was there, and evict what is too much.
 

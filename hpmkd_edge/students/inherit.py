@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,14 @@ class Start:
 
     source: str
     weights: dict[str, Tensor]
+
+
+def digest_of_weights(module: nn.Module) -> str:
+    """Return the sha256 of the names and values of a module's weights and buffers, in hex."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def inherited(student: nn.Module, larger: nn.Module, source: str) -> Start | None:

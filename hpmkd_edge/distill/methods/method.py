@@ -15,6 +15,11 @@ class Method(Protocol):
         """Its key in the table."""
         ...
 
+    @property
+    def recordable(self) -> bool:
+        """Whether a CUDA graph can hold it."""
+        ...
+
     def refuses(self, classes: int) -> str | None:
         """Return why the loss has no gradient for so many classes, or None."""
         ...

@@ -109,11 +109,13 @@ class Response:
     Attributes:
         formula: student [N, K], teacher [N, K], labels [N] and temperature to a scalar.
         blind_to_two: why it has no gradient for two classes, or None where it has one.
+        recordable: whether a CUDA graph can hold it: shapes must not depend on values.
     """
 
     name: str
     formula: Callable[[Tensor, Tensor, Tensor, float], Tensor]
     blind_to_two: str | None = None
+    recordable: bool = True
 
     def refuses(self, classes: int) -> str | None:
         """Return why the loss has no gradient for so many classes, or None."""
@@ -136,6 +138,7 @@ RESPONSES: Final = (
     Response(
         name="dkd",
         formula=dkd,
+        recordable=False,
         blind_to_two="of two classes only one is not the true one, so its part on the others has no gradient",
     ),
     Response(

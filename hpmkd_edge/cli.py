@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -98,7 +98,8 @@ def compress(
     from hpmkd_edge.run_folder import PARTIAL, default_output
 
     folder = output or default_output(request) if resume is None else Path(str(resume).removesuffix(PARTIAL))
-    with _stopped_at_once(folder):
+    # What a user's own code prints is no result.
+    with _stopped_at_once(folder), redirect_stdout(sys.stderr):
         reports = run(request, output=folder) if resume is None else take_up(resume)
     print(f"hpmkd-edge: the run is in {folder}", file=sys.stderr)
     with _reader_may_leave():
@@ -115,7 +116,7 @@ def compress(
     epilog="""\b
 Examples:
   hpmkd-edge ablate --seeds 5
-  hpmkd-edge ablate --data adult.csv --label income --split split --arm full --arm "plain KD" --arm direct
+  hpmkd-edge ablate --data adult.csv --label income --split split --arm full --arm plain-kd --arm direct
   hpmkd-edge ablate --resume runs/digits-ablation-20260102-030405"""
 )
 @takes_request
@@ -134,16 +135,26 @@ def ablate(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Turn off each component in turn, at equal epochs, and see what it is worth."""
+    """Turn off each component in turn, and see what it is worth."""
     _before_a_run(context, resume, quiet=quiet, verbose=verbose)
+    idle = [
+        f"--{name}"
+        for name in ("target", "targets", "rounds", "protocol")
+        if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+    ]
+    if idle:
+        raise BadConfiguration(
+            f"{', '.join(idle)} cannot go with ablate, which fits no target and measures no latency; leave it out."
+        )
     request.check()
 
     from hpmkd_edge.ablation import ablate as run
     from hpmkd_edge.ablation import ablation_output, resume_ablation
     from hpmkd_edge.report.ablation_text import show
     from hpmkd_edge.report.machine import to_json
+    from hpmkd_edge.run_folder import PARTIAL
 
-    folder = output or ablation_output(request) if resume is None else resume
+    folder = output or ablation_output(request) if resume is None else Path(str(resume).removesuffix(PARTIAL))
     with _stopped_at_once(folder):
         evidence = resume_ablation(resume) if resume else run(request, output=folder, seeds=seeds, arms=arm)
     print(f"hpmkd-edge: the evidence is in {folder}", file=sys.stderr)
@@ -327,8 +338,8 @@ def _before_a_run(context: typer.Context, resume: Path | None, *, quiet: bool, v
         _refuse_beside_resume(context)
     if quiet:
         hide_bars()
+    logging.basicConfig(level=logging.WARNING, format="hpmkd-edge: %(message)s")
     if verbose:
-        logging.basicConfig(level=logging.WARNING, format="hpmkd-edge: %(message)s")
         logging.getLogger("hpmkd_edge").setLevel(logging.INFO)
 
 
@@ -361,7 +372,9 @@ def main() -> None:
     try:
         app()
     except EdgeError as error:
-        print(f"hpmkd-edge: {error}", file=sys.stderr)
+        # What a user's code has raised may hold codes that a terminal would obey.
+        said = "".join(letter if letter.isprintable() or letter == "\n" else "�" for letter in str(error))
+        print(f"hpmkd-edge: {said}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:
         # A full disk, a file taken away: whatever the system refuses in the middle of a run.

@@ -158,7 +158,11 @@ def read_config(path: Path) -> dict[str, Any]:
     known = {flag.key: types[flag.field] for flag in FLAGS}
     if not isinstance(source.value, dict):
         source.refuse((), "a list or a single value was found; flags by name, such as `epochs: 60`, are needed.")
-    found = {key.replace("-", "_"): value for key, value in source.value.items()}
+    found: dict[str, Any] = {}
+    for key, value in source.value.items():
+        if key.replace("-", "_") in found:
+            source.refuse((key,), "the flag stands above already, in its other spelling; it is needed once.")
+        found[key.replace("-", "_")] = value
     # As on the command line, one target or teacher needs no list, and stages may be one.
     for key, value in found.items():
         if known.get(key) == TUPLE and isinstance(value, str):

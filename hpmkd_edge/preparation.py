@@ -18,12 +18,12 @@ from hpmkd_edge.distill.curriculum import Curriculum
 from hpmkd_edge.distill.executors import LocalProcesses
 from hpmkd_edge.distill.first_teacher import train_teacher
 from hpmkd_edge.distill.lesson import Lesson, View, direct_lesson, taught, training_views
-from hpmkd_edge.distill.methods.table import FEATURE_METHODS, METHODS, find_method, is_feature_method
+from hpmkd_edge.distill.methods.table import FEATURE_METHODS, METHODS, feels_temperature, find_method, is_feature_method
 from hpmkd_edge.distill.mixture import Mixture, Source, mixtures
 from hpmkd_edge.distill.stages import StagePlan, parse_stages, plan_stages
 from hpmkd_edge.distill.step_choice import plan_for
 from hpmkd_edge.distill.teacher_haste import hastened, may_hasten
-from hpmkd_edge.distill.teacher_maps import check_taps, maps_of
+from hpmkd_edge.distill.teacher_maps import can_open, check_open, check_taps, maps_of
 from hpmkd_edge.distill.workshop import Workshop
 from hpmkd_edge.errors import BadConfiguration, BadTeacher, RuntimeUnavailable, unknown
 from hpmkd_edge.plan.components import Components, without
@@ -194,7 +194,7 @@ def prepare(request: Request, targets: Sequence[Target], folder: RunFolder, stop
     components = without(request.without)
     rungs = ladder if request.size is None else (_rung(ladder, request.size),)
     settings, notes = _settings(request, task, teachers, family.name)
-    plan = _stage_plan(request, settings, len(task.classes))
+    plan = _stage_plan(request, settings, task, teachers)
     # The user's store, or one of the run's own where nothing is kept between runs; opened before anything is trained
     # whose outcome could not be kept.
     shared = open_store() if components.uses("memory") else None
@@ -242,7 +242,8 @@ def prepare(request: Request, targets: Sequence[Target], folder: RunFolder, stop
     if plan is not None and any(is_feature_method(stage.method) for stage in plan.stages):
         check_taps(tutors[0].teacher, task, request.teacher_tap)
     allowance = allowed_sizes(rungs, tutors[0].teacher, request.compression)
-    experience = _experience(task, tutors[0], None if shared is None else Memory(shared.engine), request.seed)
+    memory = None if shared is None else Memory(shared.engine)
+    experience = _experience(task, tutors[0], memory, request.seed, folder.state / "remembered.json")
     best, several = _lessons(tutors, untaught, views, components, request.seed)
     curriculum = Curriculum(
         workshop=workshop,
@@ -293,7 +294,7 @@ def _workers(request: Request, components: Components, device: torch.device) -> 
     return request.workers or (torch.get_num_threads() if device.type == "cpu" else 1)
 
 
-def _experience(task: Task, best: Tutor, memory: Memory | None, seed: int) -> Experience:
+def _experience(task: Task, best: Tutor, memory: Memory | None, seed: int, kept: Path) -> Experience:
     return Experience(
         memory=memory,
         task=task.digest,
@@ -301,10 +302,11 @@ def _experience(task: Task, best: Tutor, memory: Memory | None, seed: int) -> Ex
         traits=traits_of(task, teacher_parameters=best.teacher.parameters, teacher_accuracy=best.accuracy),
         teacher_accuracy=best.accuracy,
         seed=seed,
+        kept=kept,
     )
 
 
-def _stage_plan(request: Request, settings: Settings, classes: int) -> StagePlan | None:
+def _stage_plan(request: Request, settings: Settings, task: Task, teachers: Sequence[Teacher]) -> StagePlan | None:
     if not request.stages:
         return None
     plan = plan_stages(
@@ -315,8 +317,21 @@ def _stage_plan(request: Request, settings: Settings, classes: int) -> StagePlan
     )
     by_logits = [stage.method for stage in plan.stages if not is_feature_method(stage.method)]
     for name in by_logits:
-        find_method(name, classes)
+        find_method(name, len(task.classes))
+    if len(by_logits) < len(plan.stages):
+        _check_modules(task, teachers)
     return plan
+
+
+def _check_modules(task: Task, teachers: Sequence[Teacher]) -> None:
+    """Stop at once where no teacher can have features to read."""
+    if not teachers and task.kind == "table":
+        raise BadConfiguration(
+            "--stages by features need a teacher of the form file.py:function, and none is given; the trees that are"
+            " grown for a table have no features."
+        )
+    if teachers and not any(can_open(teacher) for teacher in teachers):
+        check_open(teachers[0])
 
 
 def _check_columns(task: Task, targets: Sequence[Target]) -> None:
@@ -351,6 +366,13 @@ def _settings(request: Request, task: Task, teachers: Sequence[Teacher], family:
         temperature=request.temperature,
     )
     find_method(settings.method, len(task.classes))
+    if not feels_temperature(settings.method):
+        for flag, value in (("--temperature", request.temperature), ("--schedule", request.schedule)):
+            if value is not None:
+                raise BadConfiguration(
+                    f"{flag} is given, and the loss {settings.method} has no temperature; leave it out, or choose a"
+                    " --method that has one, such as kd."
+                )
     return settings, notes
 
 

@@ -10,6 +10,7 @@ from hpmkd_edge.errors import BadConfiguration, unknown
 from hpmkd_edge.python_file import is_python_spec
 
 MOST: Final = 2**31
+MOST_WORKERS: Final = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +106,10 @@ class Request:
                 raise BadConfiguration(f"{flag} is {value}; a number from {least} to {MOST - 1:,} is needed.")
         if self.schedule is not None and self.schedule not in (*SCHEDULES, AUTO):
             raise unknown("schedule", self.schedule, (*SCHEDULES, AUTO))
+        if self.workers is not None and self.workers > MOST_WORKERS:
+            raise BadConfiguration(f"--workers is {self.workers}; at most {MOST_WORKERS} are of use on one machine.")
+        if (self.student_tap or self.teacher_tap) and not self.stages:
+            raise BadConfiguration("--student-tap and --teacher-tap are for --stages by features, and none are given.")
         if self.stage_weighting != "inverse" and not self.stages:
             raise BadConfiguration("--stage-weighting is for --stages, and none are given; leave it out.")
         if self.protocol not in SAMPLINGS:

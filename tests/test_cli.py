@@ -266,3 +266,21 @@ def test_help_names_every_loss_family_and_protocol(run):
     words = set(run("compress", "--help")[1].replace(",", " ").replace(".", " ").split())
 
     assert {*METHODS, *FAMILIES, *SAMPLINGS} <= words
+
+
+def test_flags_that_would_do_nothing_are_refused(run, table_csv):
+    """Before anything is read twice: a schedule without a temperature, taps without features, unknown names."""
+    table = ("--data", str(table_csv), "--label", "kind", "--target", "host")
+    for arguments, wanted in (
+        ((*table, "--schedule", "cosine"), "the loss logit_mse has no temperature"),
+        ((*table, "--temperature", "3"), "the loss logit_mse has no temperature"),
+        ((*table, "--schedule", "cosin"), "Did you mean 'cosine'?"),
+        ((*table, "--teacher-tap", "x"), "are for --stages by features"),
+        ((*table, "--stage-weighting", "tcp"), "--stage-weighting is for --stages"),
+        ((*table, "--stages", "fitnet,kd"), "have no features"),
+        ((*table, "--stages", "dist,kd"), "cannot teach 2 classes"),
+        ((*table, "--workers", "9999999"), "at most 1024"),
+    ):
+        code, _, said = run("compress", *arguments)
+
+        assert (code, wanted in said) == (2, True), (arguments, said)

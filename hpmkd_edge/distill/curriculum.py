@@ -167,7 +167,8 @@ class _Course:
         if weak:
             raise BadTeacher(
                 f"{', '.join(weak)} of the validation rows, and the student {self.end.label} has {direct:.2%} without a"
-                " teacher: there is nothing to teach. Give better teachers, or --accept-weak-teacher."
+                f" teacher. Leave {'them' if len(weak) > 1 else 'it'} out, train longer (--epochs), or go on with"
+                " --accept-weak-teacher."
             )
 
     def weigh_teachers(self) -> None:

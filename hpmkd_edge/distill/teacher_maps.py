@@ -51,6 +51,11 @@ def maps_of(
     )
 
 
+def can_open(teacher: Teacher) -> bool:
+    """Tell whether features can be read from *teacher*."""
+    return isinstance(teacher, TrainedHere | TorchTeacher)
+
+
 def check_open(teacher: Teacher) -> None:
     """Stop before anything is trained if features cannot be read from *teacher*.
 

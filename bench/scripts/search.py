@@ -110,8 +110,8 @@ class Seat:
 
     def manage(self, memory: Memory) -> Found:
         """Let the configuration manager choose; *memory* grows with its trials."""
-        experience = replace(self.stand.experience, memory=memory)
-        past = len(experience.trials())
+        experience = replace(self.stand.preparation.curriculum.experience, memory=memory, kept=None)
+        past = len(experience.past())
         lesson = self.stand.preparation.curriculum.teacher[1]
         settled = settle(self.stand.end, lesson, self.workshop, experience=experience, portfolio=self.portfolio.recipes)
         return Found(
@@ -151,6 +151,7 @@ def seat_for(named: NamedSet, seed: int, asked: argparse.Namespace) -> Iterator[
         label=named.label,
         split=named.split,
         student=asked.student,
+        size=asked.size,
         targets=("host",),
         seed=seed,
         epochs=asked.epochs,
@@ -161,7 +162,7 @@ def seat_for(named: NamedSet, seed: int, asked: argparse.Namespace) -> Iterator[
     )
     final = asked.work / f"{named.name}-{seed}"
     folder = RunFolder(final=final, partial=final.with_name(f"{final.name}.partial"))
-    stand = stand_for(request, folder, lambda: False, size=asked.size, refuse_weak=False)
+    stand = stand_for(request, folder, lambda: False, refuse_weak=False)
     workshop = stand.preparation.workshop
     with closing(workshop.executor):
         digest = stand.preparation.task.digest

@@ -1,4 +1,4 @@
-"""`ablate`: the whole pipeline, each component off in turn, and the plain ways, with several seeds at equal epochs.
+"""`ablate`: the whole pipeline, each component off in turn, and the plain ways, with several seeds.
 
 Example:
     >>> from pathlib import Path
@@ -11,12 +11,12 @@ Example:
 from __future__ import annotations
 
 import platform
-import shlex
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
@@ -27,13 +27,14 @@ from hpmkd_edge import __version__
 from hpmkd_edge.arms import Stand, stand_for
 from hpmkd_edge.bench.host import describe_host
 from hpmkd_edge.checkout import commit_of
-from hpmkd_edge.errors import BadConfiguration, EdgeError, Interrupted, unknown
+from hpmkd_edge.compress import leaving_only_what_is_of_use
+from hpmkd_edge.distill.workshop import code_digest
+from hpmkd_edge.errors import BadConfiguration, Interrupted, unknown
 from hpmkd_edge.evidence import ARMS, DIRECT, FULL, ArmRun, Basis, Evidence, TeacherScore, summarize, write_evidence
 from hpmkd_edge.interruption import listening
 from hpmkd_edge.json_file import read_json, write_json
 from hpmkd_edge.progress import hidden
 from hpmkd_edge.record import LIBRARIES, Version
-from hpmkd_edge.recording import shown
 from hpmkd_edge.report.ablation_page import to_html
 from hpmkd_edge.report.ablation_text import to_markdown
 from hpmkd_edge.request import MOST, Request
@@ -48,7 +49,8 @@ class Ablation:
     """An ablation under way: what was asked, and what is known so far.
 
     Attributes:
-        size: of the student, by its label; None for the largest that is small enough beside the teacher.
+        request: its size is fixed when the first seed is prepared.
+        code, commit: of the tool when the ablation began; see `code_digest` and `commit_of`.
         basis: None before the first seed is prepared.
     """
 
@@ -59,7 +61,8 @@ class Ablation:
     request: Request
     seeds: tuple[int, ...]
     arms: tuple[str, ...]
-    size: str | None
+    code: str
+    commit: str | None
     started_at: str
     basis: Basis | None = None
     teachers: tuple[TeacherScore, ...] = ()
@@ -87,21 +90,20 @@ def ablate(
     output: Path,
     seeds: int = 5,
     arms: Sequence[str] | None = None,
-    size: str | None = None,
 ) -> Evidence:
     """Run every arm with every seed, and write evidence.json, evidence.md and evidence.html.
 
-    Every student training of every arm has the same epochs. Arms share the trainings that they have in common.
+    Every rival of an arm's race trains the same epochs; the search for settings and stages train shares of them. Arms
+    share the trainings that they have in common.
 
     Args:
         request: the full pipeline; what it has off is off in every arm. Its targets are not looked at.
         output: the folder; it must not exist.
         seeds: how many, from the request's own on.
         arms: keys of ARMS; None for all. The full one is always run, since the others are compared with it.
-        size: the student's, as "mlp 64×2" or "64x2"; None for the largest that is small enough beside the teacher.
 
     Raises:
-        BadConfiguration: fewer than two seeds, or an unknown arm or size.
+        BadConfiguration: fewer than two seeds, or an unknown arm.
         EdgeError: as `compress`. An interrupted ablation leaves `OUTPUT.partial`, which `resume_ablation` takes up.
     """
     request.check()
@@ -114,7 +116,8 @@ def ablate(
         request=replace(request, started_in=str(Path.cwd())),
         seeds=tuple(range(request.seed, request.seed + seeds)),
         arms=tuple(arm for arm in ARMS if arms is None or arm == FULL or arm in arms),
-        size=size,
+        code=code_digest(),
+        commit=commit_of(Path(__file__)),
         started_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
     return _run(ablation, plan_folder(output))
@@ -124,10 +127,10 @@ def resume_ablation(path: Path) -> Evidence:
     """Take up the interrupted ablation at *path*, given with or without `.partial`.
 
     Raises:
-        BadConfiguration: there is none, or it was started in another folder.
+        BadConfiguration: there is none, or it was started in another folder or by other code.
     """
-    final = path.absolute().with_name(path.absolute().name.removesuffix(PARTIAL))
-    folder = RunFolder(final=final, partial=final.with_name(final.name + PARTIAL))
+    final = str(path.absolute()).removesuffix(PARTIAL)
+    folder = RunFolder(final=Path(final), partial=Path(final + PARTIAL))
     if not _kept(folder).is_file():
         raise BadConfiguration(
             f"there is no interrupted ablation at {folder.partial}; a folder that holds one is needed."
@@ -138,6 +141,12 @@ def resume_ablation(path: Path) -> Evidence:
             f"the ablation was started in {ablation.request.started_in}, where its relative paths hold; resume it from"
             " there."
         )
+    if ablation.code != code_digest():
+        commit = f" (commit {ablation.commit})" if ablation.commit else ""
+        raise BadConfiguration(
+            f"the ablation was started by other code{commit} than is installed now, and arms compare only if the same"
+            " code trained them; resume it with that code, or start a new one."
+        )
     return _run(ablation, folder)
 
 
@@ -147,8 +156,8 @@ def _kept(folder: RunFolder) -> Path:
 
 
 def _run(ablation: Ablation, folder: RunFolder) -> Evidence:
-    units = len(ablation.seeds) * len(ablation.arms)
-    with listening() as interruption, _leaving_only_what_is_of_use(folder):
+    units, discard = len(ablation.seeds) * len(ablation.arms), partial(_discard_if_untrained, folder)
+    with listening() as interruption, leaving_only_what_is_of_use(folder, "ablate", discard):
         folder.made.mkdir(parents=True, exist_ok=True)
         write_json(asdict(ablation), _kept(folder))
         with tqdm(total=units, initial=len(ablation.runs), desc="ablate", unit="arm", disable=hidden()) as bar:
@@ -166,10 +175,8 @@ def _run(ablation: Ablation, folder: RunFolder) -> Evidence:
 def _run_seed(ablation: Ablation, seed: int, folder: RunFolder, stop: Callable[[], bool], bar: tqdm[Any]) -> Ablation:
     """Run the arms that *seed* has left, and keep the state after each."""
     own = RunFolder(final=folder.final, partial=folder.state / f"seed-{seed}")
-    # A teacher trained with each seed may differ in size, and so the largest student beside it: the first holds.
-    size = ablation.size if ablation.basis is None else ablation.basis.student
     # Only at the very first arm is a weak teacher refused: later that would cost what is done.
-    stand = stand_for(replace(ablation.request, seed=seed), own, stop, size=size, refuse_weak=not ablation.runs)
+    stand = stand_for(replace(ablation.request, seed=seed), own, stop, refuse_weak=not ablation.runs)
     with closing(stand.preparation.workshop.executor):
         ablation = _informed(ablation, stand, seed)
         write_json(asdict(ablation), _kept(folder))
@@ -197,6 +204,8 @@ def _informed(ablation: Ablation, stand: Stand, seed: int) -> Ablation:
     known = any(score.seed == seed for score in ablation.teachers)
     return replace(
         ablation,
+        # A teacher trained with each seed may differ in size, and so the largest student beside it: the first holds.
+        request=replace(ablation.request, size=f"{stand.end.width}x{stand.end.depth}"),
         basis=stand.basis,
         teachers=ablation.teachers if known else (*ablation.teachers, *stand.teachers()),
         notes=tuple(dict.fromkeys((*ablation.notes, *stand.preparation.notes))),
@@ -208,7 +217,7 @@ def _evidence_of(ablation: Ablation) -> Evidence:
     libraries = (Version(name=name, version=version(name)) for name in LIBRARIES)
     return Evidence(
         tool_version=__version__,
-        commit=commit_of(Path(__file__)),
+        commit=ablation.commit,
         versions=(Version(name="python", version=platform.python_version()), *libraries),
         host=describe_host(),
         command=ablation.request.command,
@@ -245,24 +254,7 @@ def _cautions(ablation: Ablation) -> list[str]:
     return cautions
 
 
-@contextmanager
-def _leaving_only_what_is_of_use(folder: RunFolder) -> Iterator[None]:
-    """Say how to take up an interrupted ablation, and leave nothing of one that failed before it had trained."""
-    try:
-        yield
-    except Interrupted as error:
-        path = shlex.quote(str(shown(folder.final)))
-        raise Interrupted(f"{error} Take it up with: hpmkd-edge ablate --resume {path}") from error
-    except SystemExit as stop:
-        _discard_if_untrained(folder)
-        raise BadConfiguration(
-            f"the code of a teacher or student called sys.exit({stop.code!r}); it must return or raise."
-        ) from stop
-    except EdgeError:
-        _discard_if_untrained(folder)
-        raise
-
-
 def _discard_if_untrained(folder: RunFolder) -> None:
+    """Leave nothing of an ablation that failed before it had trained."""
     if folder.partial.exists() and not any(folder.state.glob("seed-*/state/trainings/*")):
         shutil.rmtree(folder.partial)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from torch import nn
 
-from hpmkd_edge import __version__
 from hpmkd_edge.bench.scoring import answer, score
-from hpmkd_edge.distill.configuration import Experience, choose_schedule, settle
+from hpmkd_edge.distill.configuration import Settled, choose_schedule, settle
 from hpmkd_edge.distill.curriculum import Curriculum, train_best
 from hpmkd_edge.distill.executors import InProcess
 from hpmkd_edge.distill.methods.table import FEATURE_METHODS, METHODS, feels_temperature
@@ -22,22 +20,37 @@ from hpmkd_edge.distill.mixture import Source, mixtures
 from hpmkd_edge.distill.stages import StagePlan, parse_stages, plan_stages
 from hpmkd_edge.distill.teacher_maps import check_open
 from hpmkd_edge.distill.torch_link import Trained
-from hpmkd_edge.distill.workshop import Workshop
-from hpmkd_edge.errors import BadConfiguration, unknown
+from hpmkd_edge.distill.workshop import Assignment, Workshop
+from hpmkd_edge.errors import BadConfiguration
 from hpmkd_edge.evidence import DIRECT, FULL, PLAIN_KD, STAGES, ArmRun, Basis, TeacherScore
 from hpmkd_edge.export.conversion import convert
 from hpmkd_edge.plan.chain import intermediates
-from hpmkd_edge.plan.memory import Memory
 from hpmkd_edge.plan.portfolio import read_portfolio
-from hpmkd_edge.plan.traits import traits_of
 from hpmkd_edge.preparation import Preparation, prepare
-from hpmkd_edge.record import DataRecord
+from hpmkd_edge.recording import data_record
 from hpmkd_edge.request import Request
 from hpmkd_edge.run_folder import RunFolder
 from hpmkd_edge.students.family import Size
 from hpmkd_edge.targets import find_target, load_targets
+from hpmkd_edge.turns import PARITY_ROWS
 
-PARITY_ROWS: Final = 512
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountingWorkshop(Workshop):
+    """A workshop that also keeps the epochs of each training that is asked of it, done before or not."""
+
+    epochs: list[int] = field(default_factory=list)
+
+    def attempt_all(self, assignments: Sequence[Assignment]) -> tuple[Trained | None, ...]:
+        """See `Workshop.attempt_all`."""
+        self.epochs.extend((one.settings or self.settings).epochs for one in assignments)
+        return Workshop.attempt_all(self, assignments)
+
+
+def counting(workshop: Workshop) -> CountingWorkshop:
+    """Return *workshop* with counts of its own that begin at zero."""
+    shared = {one.name: getattr(workshop, one.name) for one in fields(Workshop) if one.name != "spent"}
+    return CountingWorkshop(**shared)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +60,7 @@ class Stand:
     Attributes:
         request: with this seed.
         preparation: its curriculum is that of the full arm but for stages, which are an arm of their own.
-        end: the student's size.
         stages: of the arm with stages; None where it does not apply.
-        experience: what the full arm knows of earlier runs.
         refuse_weak: whether the full arm refuses a teacher that does not beat direct training; no other arm does.
         folder: where files lie that a resumed ablation takes up.
         scored: digest and test accuracy of each student's exported file, by its weights.
@@ -57,31 +68,26 @@ class Stand:
 
     request: Request
     preparation: Preparation
-    end: Size
     stages: StagePlan | None
-    experience: Experience
     refuse_weak: bool
     folder: Path
     scored: dict[str, tuple[str, float]] = field(default_factory=dict)
 
     @property
+    def end(self) -> Size:
+        """The student's size: the largest that is small enough beside the teacher, or the one that was asked for."""
+        return self.preparation.allowance.sizes[-1]
+
+    @property
     def basis(self) -> Basis:
         """What all arms share, whatever the seed."""
-        task, curriculum = self.preparation.task, self.preparation.curriculum
+        curriculum = self.preparation.curriculum
         return Basis(
-            data=DataRecord(
-                name=task.name,
-                source=task.source,
-                kind=task.kind,
-                sha256=task.digest,
-                split_rule=task.split_rule,
-                train_rows=len(task.train),
-                validation_rows=len(task.validation),
-                test_rows=len(task.test),
-            ),
+            data=data_record(self.preparation.task),
             student=self.end.label,
             parameters=self.end.parameters,
             epochs=curriculum.workshop.settings.epochs,
+            searched=curriculum.settle is not None,
             stages=",".join(stage.method for stage in self.stages.stages) if self.stages else "",
             device=curriculum.untaught.labels.device.type,
         )
@@ -109,15 +115,18 @@ class Stand:
             return None
         if not base.components.uses(component):
             return f"off in every arm (--without {component})"
-        method = base.workshop.settings.method
+        method, schedule = base.workshop.settings.method, base.workshop.settings.schedule
+        heat = None if base.schedule != schedule else f"it stays as asked (--schedule {schedule})"
+        if not feels_temperature(method):
+            heat = f"the loss {method} has no temperature"
         reasons = {
             "attention": "one teacher" if len(self.preparation.tutors) < 2 else None,
-            "temperature": None if feels_temperature(method) else f"the loss {method} has no temperature",
+            "temperature": heat,
             "chain": None
             if intermediates(base.ladder, self.end, base.teacher_parameters, 1)
             else "the ladder has no room between teacher and student",
             "parallel": "one worker" if base.workshop.workers < 2 else None,
-            "memory": None if self.experience.trials() else "the memory holds no run on another task of this kind",
+            "memory": None if base.experience.trials() else "the memory holds no run on another task of this kind",
         }
         return reasons.get(component)
 
@@ -140,13 +149,13 @@ class Stand:
             alike = mixtures(base.untaught, base.views, sources, attention=False, seed=workshop.seed)
             return replace(base, mixtures=alike)
         if component == "memory":
-            forgetful = partial(
-                settle, experience=replace(self.experience, memory=None), portfolio=read_portfolio().recipes
-            )
+            experience = replace(base.experience, memory=None, kept=None)
+            forgetful = partial(settle, experience=experience, portfolio=read_portfolio().recipes)
             return replace(
                 base,
-                settle=forgetful if base.settle is not None else None,
-                schedule=self.request.schedule or choose_schedule((), self.experience.traits),
+                experience=experience,
+                settle=None if base.settle is None else forgetful,
+                schedule=self.request.schedule or choose_schedule((), experience.traits),
             )
         return base
 
@@ -164,7 +173,7 @@ class Stand:
         if reason is not None:
             assert full is not None
             return replace(full, arm=arm, moot=reason)
-        workshop = replace(self.preparation.workshop, spent={})
+        workshop = counting(self.preparation.workshop)
         if arm == "without-parallel":
             # Nothing is read back, so that the trainings are done again, one after the other, on as many threads as
             # beside each other: that the file is the same is seen, and not taken from the store.
@@ -178,22 +187,46 @@ class Stand:
             validation_accuracy=trained.accuracy,
             test_accuracy=accuracy,
             won_by=won_by,
-            trainings=len(workshop.spent),
+            trainings=len(workshop.epochs),
+            epochs=sum(workshop.epochs),
             seconds=sum(workshop.spent.values()),
             student_sha256=sha256,
         )
 
     def train(self, arm: str, workshop: Workshop) -> tuple[str, Trained]:
         """Return the name and the training of the student that *arm* would ship."""
-        curriculum = self.preparation.curriculum
-        single = {DIRECT: ("direct", curriculum.untaught), PLAIN_KD: curriculum.teacher}
-        if arm in single:
-            name, lesson = single[arm]
-            return name, workshop.train(self.end, lesson, f"{self.end.label}: {name}")
+        if arm == DIRECT:
+            return "direct", self.direct(workshop)
+        if arm == PLAIN_KD:
+            return self.plain_kd(workshop)
         race = train_best(self.end, (), self.curriculum(arm, workshop))
         # Equal budgets: what wins has had no more epochs than any other way.
         assert {finish.trained.epochs for finish in race.finishes} == {self.basis.epochs}
         return race.winner.rival.name, race.winner.trained
+
+    def settled(self, workshop: Workshop) -> Settled | None:
+        """Return what the full arm's search found, from the store where it was done; None where none is searched.
+
+        Without it the arms would differ from the full one by their settings as well.
+        """
+        curriculum = self.preparation.curriculum
+        if curriculum.settle is None:
+            return None
+        return curriculum.settle(self.end, curriculum.teacher[1], workshop)
+
+    def direct(self, workshop: Workshop) -> Trained:
+        """Train on labels alone."""
+        settled, label = self.settled(workshop), f"{self.end.label}: direct"
+        if settled is not None:
+            workshop = replace(workshop, settings=settled.alone)
+        return workshop.train(self.end, self.preparation.curriculum.untaught, label)
+
+    def plain_kd(self, workshop: Workshop) -> tuple[str, Trained]:
+        """Train by KD from the best teacher: with settings that were searched for, that was the search's last step."""
+        settled, (name, lesson) = self.settled(workshop), self.preparation.curriculum.teacher
+        if settled is not None:
+            return name, settled.trained
+        return name, workshop.train(self.end, lesson, f"{self.end.label}: {name}")
 
     def score(self, module: nn.Module) -> tuple[str, float]:
         """Export *module*; return the file's digest and its accuracy on the test rows."""
@@ -205,11 +238,7 @@ class Stand:
                 self.preparation.inlet,
                 task.validation.take(np.arange(min(len(task.validation), PARITY_ROWS))),
                 self.folder / "student.onnx",
-                facts={
-                    "hpmkd_edge.version": __version__,
-                    "hpmkd_edge.task": task.name,
-                    "hpmkd_edge.data_sha256": task.digest,
-                },
+                facts={},  # the file is scored and not shipped
                 answer=answer,
             )
             found = score(artifact.path, task.test.inputs.feeds(), task.test.labels)
@@ -217,50 +246,24 @@ class Stand:
         return self.scored[weights]
 
 
-def stand_for(
-    request: Request, folder: RunFolder, stop: Callable[[], bool], *, size: str | None, refuse_weak: bool
-) -> Stand:
+def stand_for(request: Request, folder: RunFolder, stop: Callable[[], bool], *, refuse_weak: bool) -> Stand:
     """Prepare the arms of the request's seed in a *folder* of their own.
 
     Args:
-        size: of the student, by its label; None for the largest that is small enough beside the teacher.
         refuse_weak: whether the full arm may refuse the teacher.
 
     Raises:
-        EdgeError: as `prepare`, and BadConfiguration for an unknown size.
+        EdgeError: as `prepare`.
     """
     # Any target will do: nothing is timed, and the file that is scored is this host's.
     preparation = prepare(request, (find_target("host", load_targets(None)),), folder, stop)
-    best, task, components = preparation.best, preparation.task, preparation.curriculum.components
-    store = preparation.workshop.store
-    experience = Experience(
-        memory=Memory(store.engine) if store is not None and components.uses("memory") else None,
-        task=task.digest,
-        name=task.name,
-        traits=traits_of(task, teacher_parameters=best.teacher.parameters, teacher_accuracy=best.accuracy),
-        teacher_accuracy=best.accuracy,
-        seed=request.seed,
-    )
     return Stand(
         request=request,
         preparation=preparation,
-        end=_size(preparation, size),
         stages=preparation.curriculum.stages or _usual_stages(preparation, request),
-        experience=experience,
         refuse_weak=refuse_weak and preparation.curriculum.refuse_weak,
         folder=folder.state,
     )
-
-
-def _size(preparation: Preparation, asked: str | None) -> Size:
-    if asked is None:
-        return preparation.allowance.sizes[-1]
-    names = {size.label: size for size in preparation.curriculum.ladder}
-    short = {f"{size.width}x{size.depth}": size for size in names.values()}
-    found = names.get(asked) or short.get(asked)
-    if found is None:
-        raise unknown("size", asked, names)
-    return found
 
 
 def _usual_stages(preparation: Preparation, request: Request) -> StagePlan | None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -90,7 +90,7 @@ def _run(request: Request, targets: tuple[Target, ...], folder: RunFolder) -> tu
     began = time.monotonic()
     started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
     reports = []
-    with listening() as interruption, _leaving_only_what_is_of_use(folder):
+    with listening() as interruption, leaving_only_what_is_of_use(folder, "compress", folder.discard_if_untrained):
         preparation = prepare(request, targets, folder, lambda: interruption.asked)
         with closing(preparation.workshop.executor):
             for target in targets:
@@ -109,21 +109,21 @@ def _run(request: Request, targets: tuple[Target, ...], folder: RunFolder) -> tu
 
 
 @contextmanager
-def _leaving_only_what_is_of_use(folder: RunFolder) -> Iterator[None]:
-    """Say how to take up an interrupted run, and leave nothing of one whose input turned out to be bad."""
+def leaving_only_what_is_of_use(folder: RunFolder, command: str, discard: Callable[[], None]) -> Iterator[None]:
+    """Say how to take up an interrupted run of *command*, and *discard* one whose input turned out to be bad."""
     try:
         yield
     except Interrupted as error:
         path = shlex.quote(str(shown(folder.final)))
-        raise Interrupted(f"{error} Take it up with: hpmkd-edge compress --resume {path}") from error
+        raise Interrupted(f"{error} Take it up with: hpmkd-edge {command} --resume {path}") from error
     except SystemExit as stop:
-        folder.discard_if_untrained()
+        discard()
         raise BadConfiguration(
             f"the code of a teacher or student called sys.exit({stop.code!r}); it must return or raise."
         ) from stop
     except EdgeError as error:
         if error.exit_code == BadData.exit_code:
-            folder.discard_if_untrained()
+            discard()
         raise
 
 

@@ -49,7 +49,8 @@ class Basis:
 
     Attributes:
         student: the size's label.
-        epochs: of every student training of every arm.
+        epochs: of every rival of a race, and of plain KD and labels alone.
+        searched: whether short races found settings, which labels alone and plain KD share with the full arm.
         stages: the losses of the arm with stages, as "fitnet,kd"; "" where it does not apply.
     """
 
@@ -57,6 +58,7 @@ class Basis:
     student: str
     parameters: int
     epochs: int
+    searched: bool
     stages: str
     device: str
 
@@ -80,7 +82,9 @@ class ArmRun:
     Attributes:
         validation_accuracy: of the winner of the arm's race.
         test_accuracy: of its exported file.
-        trainings: of students, that the arm consists of; arms share those that they have in common.
+        trainings: of students, that the arm consists of, the short ones of a search among them; arms share those that
+            they have in common.
+        epochs: of all these trainings together.
         seconds: of all these trainings, each as long as it took when it was done.
         student_sha256: of the exported file.
         moot: why this arm is the full one, whose numbers these are then; None where it is one of its own.
@@ -92,6 +96,7 @@ class ArmRun:
     test_accuracy: float
     won_by: str
     trainings: int
+    epochs: int
     seconds: float
     student_sha256: str
     moot: str | None = None
@@ -106,7 +111,7 @@ class ArmSummary:
         accuracy, accuracy_low, accuracy_high: mean over the seeds of the test accuracy, with its 95 % interval.
         points, low, high: mean over the seeds of what is gained, with its 95 % interval: full − arm, and for stages
             arm − full. None for the full arm and for one that does not apply; *word* likewise.
-        trainings, seconds: mean over the seeds.
+        trainings, epochs, seconds: mean over the seeds.
     """
 
     arm: str
@@ -119,6 +124,7 @@ class ArmSummary:
     high: float | None
     word: Word | None
     trainings: float
+    epochs: float
     seconds: float
 
 
@@ -203,6 +209,7 @@ def _summary(own: Sequence[ArmRun], full: Sequence[ArmRun]) -> ArmSummary:
         high=gained.high if gained else None,
         word=word,
         trainings=statistics.fmean(run.trainings for run in own),
+        epochs=statistics.fmean(run.epochs for run in own),
         seconds=statistics.fmean(run.seconds for run in own),
     )
 
@@ -220,12 +227,14 @@ def mean_interval(values: Sequence[float]) -> Interval:
     Raises:
         ValueError: there are fewer than two values.
     """
+    from scipy.stats import t  # type: ignore[import-untyped]
+
     if len(values) < 2:
         raise ValueError(f"{len(values)} values were found; an interval needs two")
     mean = statistics.fmean(values)
     if _all_equal(values):
         return Interval(mean=mean, low=mean, high=mean)
-    half = critical_t(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+    half = float(t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
     return Interval(mean=mean, low=mean - half, high=mean + half)
 
 
@@ -251,34 +260,8 @@ def _all_equal(values: Sequence[float]) -> bool:
     return max(values) - min(values) < EQUAL
 
 
-def critical_t(degrees: int, confidence: float = CONFIDENCE) -> float:
-    """Return t for which P(|T| ≤ t) is *confidence*, T of Student's distribution with so many *degrees* of freedom."""
-    low, high = 0.0, 1.0
-    while _central_probability(high, degrees) < confidence:
-        high *= 2
-    while high - low > 1e-14 * high:
-        middle = (low + high) / 2
-        if middle in (low, high):
-            break
-        low, high = (middle, high) if _central_probability(middle, degrees) < confidence else (low, middle)
-    return high
-
-
-def _central_probability(t: float, degrees: int) -> float:
-    """Return P(|T| ≤ t); Abramowitz & Stegun 1964, 26.7.3 (odd degrees) and 26.7.4 (even)."""
-    angle = math.atan(t / math.sqrt(degrees))
-    sine, cosine = math.sin(angle), math.cos(angle)
-    odd = degrees % 2
-    # Σ of (1·3·5… / 2·4·6…) cos^2k for even degrees, (2·4·6… / 3·5·7…) cos^(2k+1) for odd ones.
-    term, total = (cosine, 0.0) if odd else (1.0, 0.0)
-    for k in range((degrees - odd) // 2):
-        total += term
-        term *= cosine**2 * ((2 * k + 2) / (2 * k + 3) if odd else (2 * k + 1) / (2 * k + 2))
-    return 2 / math.pi * (angle + sine * total) if odd else sine * total
-
-
 def _agree(found: Sequence[ArmSummary], derived: Sequence[ArmSummary]) -> bool:
-    """Compare numbers to nine digits: another machine's sine may differ in the last."""
+    """Compare numbers to nine digits: another version's quantile may differ in the last."""
 
     def same(one: Any, other: Any) -> bool:
         if isinstance(one, float) and isinstance(other, float):

@@ -34,6 +34,7 @@ from hpmkd_edge.record import (
 )
 from hpmkd_edge.request import Request
 from hpmkd_edge.targets import HOST, Target
+from hpmkd_edge.tasks.task import Task
 from hpmkd_edge.teachers.digest import digest_of_file
 from hpmkd_edge.verdict import Outcome, Verdict
 
@@ -214,16 +215,7 @@ def record_run(
         target=target.name,
         judged_against=target,
         classes=task.classes,
-        data=DataRecord(
-            name=task.name,
-            source=task.source,
-            kind=task.kind,
-            sha256=task.digest,
-            split_rule=task.split_rule,
-            train_rows=len(task.train),
-            validation_rows=len(task.validation),
-            test_rows=len(task.test),
-        ),
+        data=data_record(task),
         teachers=teachers,
         settings=shipped.race.settings.as_text(),
         probes=probes,
@@ -263,6 +255,20 @@ def record_run(
         inputs=(*_files(request), (f"rows of {task.name}", task.digest)),
     )
     return report
+
+
+def data_record(task: Task) -> DataRecord:
+    """Return what a record keeps of the data."""
+    return DataRecord(
+        name=task.name,
+        source=task.source,
+        kind=task.kind,
+        sha256=task.digest,
+        split_rule=task.split_rule,
+        train_rows=len(task.train),
+        validation_rows=len(task.validation),
+        test_rows=len(task.test),
+    )
 
 
 def _files(request: Request) -> list[tuple[str, str]]:

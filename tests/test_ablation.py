@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sample_data import blobs
 
 from hpmkd_edge import ablation
-from hpmkd_edge.ablation import ablate, ablation_output, resume_ablation
+from hpmkd_edge.ablation import Ablation, ablate, ablation_output, resume_ablation
 from hpmkd_edge.errors import BadConfiguration, BadData, Interrupted
 from hpmkd_edge.evidence import ARMS, read_evidence
+from hpmkd_edge.json_file import write_json
 from hpmkd_edge.request import Request
 
 REQUEST = Request(student="mlp", epochs=2, accept_weak_teacher=True, command="hpmkd-edge ablate")
@@ -55,13 +57,12 @@ def test_every_arm_is_run_with_every_seed_and_written_three_ways(whole):
 
 @pytest.mark.slow
 def test_an_arm_differs_from_the_full_one_where_its_component_acts(whole):
-    """Fewer trainings, other winners; plain KD and labels alone are one training each, stages add some."""
+    """Fewer trainings, other winners; stages add some."""
     _, evidence = whole
     for seed in evidence.seeds:
         runs = {run.arm: run for run in evidence.runs if run.seed == seed}
         full = runs["full"]
 
-        assert runs["plain-kd"].trainings == runs["direct"].trainings == 1
         assert "chain" not in runs["without-chain"].won_by
         assert "attention" not in runs["without-attention"].won_by
         assert ", T by" not in runs["without-temperature"].won_by
@@ -70,6 +71,25 @@ def test_an_arm_differs_from_the_full_one_where_its_component_acts(whole):
         # One stage by logits, one by KD: two more.
         assert runs["with-stages"].trainings == full.trainings + 2
         assert runs["plain-kd"].student_sha256 != runs["direct"].student_sha256
+
+
+@pytest.mark.slow
+def test_the_plain_ways_have_the_settings_of_the_full_arm(whole):
+    """Plain KD is what the search ended with; labels alone are one training more. Rivals of the race come on top."""
+    _, evidence = whole
+    for seed in evidence.seeds:
+        runs = {run.arm: run for run in evidence.runs if run.seed == seed}
+        plain, direct, full, untuned = (runs[arm] for arm in ("plain-kd", "direct", "full", "without-configuration"))
+
+        assert evidence.basis.searched
+        assert plain.trainings > 1
+        assert direct.trainings == plain.trainings + 1
+        assert direct.epochs == plain.epochs + evidence.basis.epochs
+        # Direct training, two mixtures, a moving temperature and a chain at least, or no room for one.
+        assert full.epochs - plain.epochs >= 4 * evidence.basis.epochs
+        assert untuned.epochs < full.epochs
+        assert runs["with-stages"].epochs == full.epochs + evidence.basis.epochs
+        assert max(plain.validation_accuracy, direct.validation_accuracy) <= full.validation_accuracy
 
 
 @pytest.mark.slow
@@ -82,7 +102,7 @@ def test_one_after_the_other_ships_the_same_bytes(whole):
     assert summary.word == "no difference"
     assert summary.moot is None
     assert [run.student_sha256 for run in alone] == [run.student_sha256 for run in full]
-    assert [run.trainings for run in alone] == [run.trainings for run in full]
+    assert [(run.trainings, run.epochs) for run in alone] == [(run.trainings, run.epochs) for run in full]
     assert [run.seconds for run in alone] != [run.seconds for run in full]
 
 
@@ -98,12 +118,16 @@ def test_an_empty_memory_is_not_called_worthless(whole):
 
 @pytest.mark.slow
 def test_what_cannot_act_on_a_task_is_not_applicable(table_csv, tmp_path):
-    """One teacher, a loss without a temperature, a component that is off anyway, one epoch for two stages."""
+    """One teacher, a loss without a temperature, a component that is off anyway, one epoch for two stages.
+
+    Where no settings are searched for, labels alone are one training.
+    """
     evidence = ablate(
         replace(REQUEST, data=str(table_csv), label="kind", without=("chain", "configuration"), workers=1, epochs=1),
         output=tmp_path / "out",
         seeds=2,
-        arms=[f"without-{name}" for name in ("attention", "temperature", "chain", "parallel")] + ["with-stages"],
+        arms=[f"without-{name}" for name in ("attention", "temperature", "chain", "parallel")]
+        + ["with-stages", "direct"],
     )
     reasons = {one.arm: one.moot for one in evidence.summary}
 
@@ -114,9 +138,21 @@ def test_what_cannot_act_on_a_task_is_not_applicable(table_csv, tmp_path):
         "without-temperature": "the loss logit_mse has no temperature",
         "without-parallel": "one worker",
         "with-stages": "an epoch cannot be divided",
+        "direct": None,
     }
-    assert {one.points for one in evidence.summary} == {None}
+    assert {one.points for one in evidence.summary if one.arm != "direct"} == {None}
+    assert [(run.trainings, run.epochs) for run in evidence.runs_of("direct")] == [(1, 1), (1, 1)]
+    assert not evidence.basis.searched
     assert (tmp_path / "out" / "evidence.md").read_text().count("not applicable") == 5
+
+
+@pytest.mark.slow
+def test_a_temperature_that_stays_as_asked_is_not_ablated(tmp_path):
+    """Nothing moves in the full arm either: a reason, and no verdict on the component."""
+    request = replace(with_teachers(tmp_path, 1), schedule="constant", without=("memory", "configuration", "chain"))
+    evidence = ablate(replace(request, epochs=1), output=tmp_path / "out", seeds=2, arms=["without-temperature"])
+
+    assert evidence.summary[1].moot == "it stays as asked (--schedule constant)"
 
 
 @dataclass
@@ -162,6 +198,24 @@ def test_an_interrupted_ablation_ends_as_an_unbroken_one(patience, unbroken, tmp
     assert not (tmp_path / "broken.partial").exists()
 
 
+def test_an_interrupted_ablation_stays_with_its_code(tmp_path):
+    """Arms that other code trains would not compare: refused, and what is there stays."""
+    (tmp_path / "out.partial").mkdir()
+    begun = Ablation(
+        request=replace(REQUEST, started_in=str(Path.cwd())),
+        seeds=(0, 1),
+        arms=("full",),
+        code="0" * 64,
+        commit="0123456789ab",
+        started_at="2026-01-02T03:04:05+00:00",
+    )
+    write_json(asdict(begun), tmp_path / "out.partial" / "ablation.json")
+
+    with pytest.raises(BadConfiguration, match=r"other code \(commit 0123456789ab\)"):
+        resume_ablation(tmp_path / "out")
+    assert (tmp_path / "out.partial" / "ablation.json").exists()
+
+
 def test_one_seed_is_refused(tmp_path):
     """An interval needs two."""
     with pytest.raises(BadConfiguration, match="--seeds is 1; at least 2"):
@@ -176,8 +230,8 @@ def test_an_unknown_arm_is_named_with_its_nearest(tmp_path):
 
 def test_an_unknown_size_is_named_and_leaves_nothing_behind(tmp_path):
     """The ladder is known before anything is trained."""
-    with pytest.raises(BadConfiguration, match="no size 'mlp 7×7'"):
-        ablate(with_teachers(tmp_path, 1), output=tmp_path / "out", size="mlp 7×7")
+    with pytest.raises(BadConfiguration, match="no size '7x7'"):
+        ablate(replace(with_teachers(tmp_path, 1), size="7x7"), output=tmp_path / "out")
 
     assert not list(tmp_path.glob("out*"))
 
@@ -197,6 +251,8 @@ def test_nothing_to_take_up_is_said(tmp_path):
 
     with pytest.raises(BadConfiguration, match="no interrupted ablation"):
         resume_ablation(tmp_path / "other")
+    with pytest.raises(BadConfiguration, match="no interrupted ablation"):
+        resume_ablation(Path("/"))
 
 
 def test_the_usual_folder_is_named_by_the_data():

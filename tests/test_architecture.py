@@ -23,9 +23,10 @@ FLOORS = (
     ("evidence",),
     ("report", "run_folder", "flags"),
     ("preparation",),
-    ("recording", "arms"),
-    ("turns", "ablation"),
-    ("compress",),
+    ("recording",),
+    ("turns",),
+    ("compress", "arms"),
+    ("ablation",),
     ("cli",),
 )
 FORBIDDEN = {"utils", "util", "helpers", "helper", "common", "base", "core", "manager"}

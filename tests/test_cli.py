@@ -143,6 +143,23 @@ def test_bad_input_is_one_sentence_with_exit_2_and_nothing_left_behind(run, tmp_
 
 
 @pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--target", "host"], "--target cannot"),
+        (["--targets", "t.yaml", "--rounds", "2", "--protocol", "quick"], "--targets, --rounds, --protocol cannot"),
+    ],
+)
+def test_an_ablation_refuses_what_it_has_no_use_for(run, tmp_path, arguments, named):
+    """A flag that would be ignored is a sentence with exit code 2, before anything is made."""
+    code, out, said = run("ablate", *arguments)
+
+    assert code == 2
+    assert said.startswith(f"hpmkd-edge: {named} go with ablate")
+    assert out == ""
+    assert not list((tmp_path / "here").iterdir())
+
+
+@pytest.mark.parametrize(
     ("report", "code"),
     [
         (make_report(), 0),

@@ -22,7 +22,7 @@ class Choice:
     Attributes:
         validation_accuracy: of the torch module; *test_accuracy* of the exported file.
         trainings: paid for, in full trainings; *seconds* of training.
-        remembered: trainings on other sets of this kind that the memory held.
+        remembered: recipes tried in runs on other sets of this kind, as the memory held them.
         reason: what the manager says; empty for the other ways.
     """
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import os
 import pickle
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
@@ -243,32 +242,3 @@ class LocalProcesses:
         worker.process.wait()
         worker.pipe.close()
         os.close(worker.lifeline)
-
-
-def choose_executor(
-    workers: int | None, estimates: Sequence[float | None], context: object = None
-) -> InProcess | LocalProcesses:
-    """Return the executor for independent jobs of *estimates* seconds each.
-
-    Where a run must repeat to the byte, no estimate may come from a clock: a training on other numbers of threads
-    rounds differently.
-
-    Args:
-        workers: what the user asked for. None for one a job, at most one a core, and only where the jobs' known
-            estimates come to 20 s or more: less is not worth the start of processes.
-        estimates: in seconds; one that is None counts as nothing.
-
-    Raises:
-        BadConfiguration: *workers* is less than 1.
-    """
-    from joblib import cpu_count
-
-    cores = int(cpu_count())  # minds affinity and a container's share
-    if workers is not None and workers < 1:
-        raise BadConfiguration(f"--workers is {workers}; 1 or more is needed.")
-    if workers is None and math.fsum(estimate or 0.0 for estimate in estimates) < WORTH_PROCESSES_S:
-        return InProcess(context)
-    side_by_side = min(workers or cores, len(estimates))
-    if side_by_side < 2:
-        return InProcess(context)
-    return LocalProcesses(side_by_side, max(1, cores // side_by_side), context)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from math import prod
@@ -31,7 +32,8 @@ log = logging.getLogger(__name__)
 
 
 # Of one thread of an AMD EPYC: seconds for a multiply-add of a residual student's training, and what a step costs
-# beside its arithmetic, in multiply-adds. They decide only whether worker processes are worth their start.
+# beside its arithmetic, in multiply-adds. They decide whether worker processes are worth their start, and for that need
+# not be right on other machines, but always the same: a training on other numbers of threads rounds differently.
 USUAL_S: Final = 6e-11
 STEP_COST: Final = 2e7
 
@@ -73,25 +75,19 @@ class Order:
     saved: Path
 
 
-def carry_out(_context: object, stop: Callable[[], bool], order: Order) -> float:
-    """Train what *order* says, in whichever process this is; its state file holds the outcome. Return its seconds."""
-    trained = _attempt(order, stop)
-    return 0.0 if trained is None else trained.seconds
+def carry_out(_context: object, stop: Callable[[], bool], order: Order) -> str | None:
+    """Train what *order* says, in whichever process this is; its state file holds the outcome.
 
-
-def _attempt(order: Order, stop: Callable[[], bool]) -> Trained | None:
-    """Train, or return None where the training failed, now or before, and may."""
-    failed = order.saved.with_suffix(".failed")
-    if failed.exists() and order.assignment.may_fail:
-        return None
+    Returns:
+        Why the training failed, where it did and may.
+    """
     try:
-        return _train(order, stop)
+        _train(order, stop)
     except TrainingFailed as error:
         if not order.assignment.may_fail:
             raise
-        log.warning("%s", error)
-        failed.write_text(str(error), encoding="utf-8")
-        return None
+        return str(error)
+    return None
 
 
 def _train(order: Order, stop: Callable[[], bool]) -> Trained:
@@ -120,9 +116,9 @@ class Workshop:
         stop: asked after each epoch.
         store: where finished trainings are kept between runs, or None.
         executor: carries out several assignments at once.
-        workers: how many at most; the threads are divided among them.
+        workers: how many at most; the threads are divided among those that are used.
         plan_of: how a step of a size is computed.
-        rates: learns how long trainings take.
+        rates: learns how long trainings take, for the progress bar and the order of jobs.
         spent: grows with the seconds of each training, also of one that was found: by its key.
     """
 
@@ -156,8 +152,8 @@ class Workshop:
     def attempt_all(self, assignments: Sequence[Assignment]) -> tuple[Trained | None, ...]:
         """Carry out independent *assignments*, side by side where there are workers for it.
 
-        The threads of each follow from the number of assignments alone, not from how many are found finished, so that
-        a run that is taken up computes what an unbroken one does.
+        Whether they go side by side, and so the threads of each, follows from the assignments alone, not from a clock
+        nor from how many are found finished: a run that is taken up computes what an unbroken one does.
 
         Returns:
             The trainings in their order; None for one that has failed and may.
@@ -166,82 +162,96 @@ class Workshop:
             TrainingFailed: the loss of one that may not fail is no longer finite; the others are stopped.
             Interrupted: *stop* said so; the states are saved.
         """
-        side_by_side = min(self.workers, len(assignments))
-        together = self._stacks(assignments)
-        orders = [
-            self._order(assignment, side_by_side, stacked=len(assignments) if together else 1)
-            for assignment in assignments
-        ]
+        if self._stacks(assignments):
+            stacked = self._stacked(assignments)
+            if stacked is not None:
+                return stacked
+        orders, beside = self._orders(assignments)
         found = [self._find(order) for order in orders]
-        missing = [order for order, trained in zip(orders, found, strict=True) if trained is None]
-        if together and missing:
-            distinct = {order.saved: order for order in orders}
-            stacked = dict(zip(distinct, self._stacked(tuple(distinct.values())), strict=True))
-            return tuple(stacked[order.saved] for order in orders)
-        if len(missing) > 1 and side_by_side > 1:
-            self._side_by_side({order.saved: order for order in missing})
+        missing = {
+            order.saved: order
+            for order, trained in zip(orders, found, strict=True)
+            if trained is None and not self._has_failed(order)
+        }
+        if len(missing) > 1 and beside > 1:
+            self._side_by_side(tuple(missing.values()))
         return tuple(
             trained or self._find(order) or self._finished(order) for order, trained in zip(orders, found, strict=True)
         )
 
-    def _side_by_side(self, orders: Mapping[Path, Order]) -> None:
-        """Carry out *orders* in worker processes, if they take long enough to be worth the start of those.
-
-        Which process does the work changes no outcome.
-        """
+    def _side_by_side(self, orders: Sequence[Order]) -> None:
+        """Carry out *orders* in worker processes; which process does the work changes no outcome."""
+        named: dict[str, Order] = {}
+        for order in orders:
+            label = order.assignment.label
+            alike = (f"{label} ({count})" for count in itertools.count(2))
+            named[next(name for name in itertools.chain([label], alike) if name not in named)] = order
         jobs = [
             Job(
-                name=path.stem,
+                name=name,
                 call=carry_out,
                 arguments=(order,),
                 estimate_s=_arithmetic(order) * USUAL_S,
                 kind="training",
                 units=_arithmetic(order),
             )
-            for path, order in orders.items()
+            for name, order in named.items()
         ]
-        if sum(self.rates.estimate(job) or 0.0 for job in jobs) > WORTH_PROCESSES_S:
-            run_jobs(jobs, self.executor, rates=self.rates, stop=self.stop, label="train side by side")
+        ended = run_jobs(jobs, self.executor, rates=self.rates, stop=self.stop, label="train side by side")
+        for name, failure in ended.items():
+            if failure is not None:
+                log.warning("%s", failure)
+                self._note_failure(named[name].saved.stem, str(failure))
 
     def _stacks(self, assignments: Sequence[Assignment]) -> bool:
         """Tell whether *assignments* are students of one shape and lesson that train faster as one stack."""
-        first = assignments[0]
-        if len(assignments) < 2 or any(
+        first = assignments[0] if len(assignments) > 1 else None
+        if first is None or any(
             one.size != first.size or one.lesson is not first.lesson or one.start is not None for one in assignments
         ):
             return False
         module = self.family.build(first.size, self.shape, self.seed)
         return stackable(module, first.lesson, [one.settings or self.settings for one in assignments])
 
-    def _stacked(self, orders: Sequence[Order]) -> tuple[Trained | None, ...]:
-        """Train all *orders* as one stack; where one of them fails, one by one."""
-        modules = [self.family.build(order.assignment.size, self.shape, self.seed) for order in orders]
-        name = hashlib.sha256(" ".join(order.saved.stem for order in orders).encode()).hexdigest()[:24]
-        failed = self.folder / f"{name}.failed"
-        if failed.exists():
-            return tuple(self._finished(order) for order in orders)
-        try:
-            trained = train_stacked(
-                modules,
-                orders[0].assignment.lesson,
-                [order.settings for order in orders],
-                [order.seed for order in orders],
-                saved=self.folder / f"{name}.stack.pt",
-                stop=self.stop,
-                label=f"{len(orders)} of {orders[0].assignment.size.label}",
-            )
-        except TrainingFailed as error:
-            log.info("%s Each is trained alone.", error)
-            failed.write_text(str(error), encoding="utf-8")
-            return tuple(self._finished(order) for order in orders)
-        for order, one in zip(orders, trained, strict=True):
-            self._keep(order, one)
-        return trained
+    def _stacked(self, assignments: Sequence[Assignment]) -> tuple[Trained | None, ...] | None:
+        """Train all *assignments* as one stack; return None where one of them fails in it, now or before."""
+        orders = [self._order(assignment, 1, stacked=len(assignments)) for assignment in assignments]
+        found = {order.saved: self._find(order) for order in orders}
+        if any(trained is None for trained in found.values()):
+            distinct = tuple({order.saved: order for order in orders}.values())
+            name = hashlib.sha256(" ".join(order.saved.stem for order in distinct).encode()).hexdigest()[:24]
+            if self._failed(name):
+                return None
+            try:
+                trained = train_stacked(
+                    [self.family.build(order.assignment.size, self.shape, self.seed) for order in distinct],
+                    distinct[0].assignment.lesson,
+                    [order.settings for order in distinct],
+                    [order.seed for order in distinct],
+                    saved=self.folder / f"{name}.stack.pt",
+                    stop=self.stop,
+                    label=f"{len(distinct)} of {distinct[0].assignment.size.label}",
+                )
+            except TrainingFailed as error:
+                log.info("%s Each is trained alone.", error)
+                self._note_failure(name, str(error))
+                return None
+            for order, one in zip(distinct, trained, strict=True):
+                self._keep(order, one)
+                found[order.saved] = one
+        return tuple(found[order.saved] for order in orders)
 
-    def _order(self, assignment: Assignment, side_by_side: int, *, stacked: int = 1) -> Order:
+    def _orders(self, assignments: Sequence[Assignment]) -> tuple[list[Order], int]:
+        """Return the orders of *assignments* that are no stack, and how many go side by side, each on its threads."""
+        orders = [self._order(assignment, torch.get_num_threads()) for assignment in assignments]
+        beside = _beside(orders, self.workers)
+        each = max(1, torch.get_num_threads() // beside)
+        return [self._order(assignment, each) for assignment in assignments] if beside > 1 else orders, beside
+
+    def _order(self, assignment: Assignment, most_threads: int, *, stacked: int = 1) -> Order:
         settings = assignment.settings or self.settings
         plan, lesson = self.plan_of(self.family, assignment.size), assignment.lesson
-        threads = 1 if trains_alone(lesson, settings) else max(1, torch.get_num_threads() // side_by_side)
+        threads = 1 if trains_alone(lesson, settings) else most_threads
         # What is trained in a stack rounds differently from what is trained alone.
         student = f"{self.family.digest} {assignment.size} from {_digest_of(assignment.start)} of {stacked}"
         key = key_of(lesson, settings, seed=self.seed, student=student, plan=plan, threads=threads)
@@ -263,7 +273,7 @@ class Workshop:
             return None
         try:
             kept = torch.load(path, weights_only=True)
-        except FileNotFoundError:  # evicted by another process just now
+        except FileNotFoundError:  # evicted by another process just now: as good as never kept
             return None
         module = self.family.build(order.assignment.size, self.shape, self.seed)
         module.load_state_dict(kept.pop("weights"))
@@ -273,11 +283,39 @@ class Workshop:
         return trained
 
     def _finished(self, order: Order) -> Trained | None:
-        """Train here what is not finished yet, and keep it."""
-        trained = _attempt(order, self.stop)
-        if trained is not None:
-            self._keep(order, trained)
+        """Train here what is not finished yet, and keep it; return None where it fails and may, now or before."""
+        if self._has_failed(order):
+            return None
+        try:
+            trained = _train(order, self.stop)
+        except TrainingFailed as error:
+            if not order.assignment.may_fail:
+                raise
+            log.warning("%s", error)
+            self._note_failure(order.saved.stem, str(error))
+            return None
+        self._keep(order, trained)
         return trained
+
+    def _has_failed(self, order: Order) -> bool:
+        return order.assignment.may_fail and self._failed(order.saved.stem)
+
+    def _failed(self, key: str) -> bool:
+        """Tell whether the training or stack of *key* is known to fail."""
+        if self.store is None:
+            return self._failure(key).exists()
+        return self.store.find(key, kind="failure") is not None
+
+    def _note_failure(self, key: str, sentence: str) -> None:
+        """Keep that the training or stack of *key* fails, so that it is not tried again."""
+        if self.store is None:
+            self._failure(key).write_text(sentence, encoding="utf-8")
+        else:
+            text = f"{key}: {sentence}"  # two trainings may fail alike, and are two facts
+            self.store.put(key, lambda path: path.write_text(text, encoding="utf-8"), kind="failure", suffix=".txt")
+
+    def _failure(self, key: str) -> Path:
+        return self.folder / f"{key}.failed"
 
     def _keep(self, order: Order, trained: Trained) -> None:
         """Put a finished training into the store."""
@@ -305,6 +343,13 @@ def _arithmetic(order: Order) -> float:
     return steps * (STEP_COST + settings.batch * asked.size.parameters * places)
 
 
+def _beside(orders: Sequence[Order], workers: int) -> int:
+    """Return how many of *orders* go side by side: 1 where worker processes are not worth their start."""
+    distinct = {order.saved: order for order in orders}.values()
+    seconds = sum(_arithmetic(order) for order in distinct) * USUAL_S
+    return min(workers, len(distinct)) if seconds > WORTH_PROCESSES_S else 1
+
+
 def _digest_of(start: Start | None) -> str:
     if start is None:
         return "random"
@@ -315,7 +360,7 @@ def _digest_of(start: Start | None) -> str:
 
 
 @cache
-def _code() -> str:
+def code_digest() -> str:
     """Return a hash of the source of all that a training runs through: an old outcome is not taken for a new one."""
     import hpmkd_edge
 
@@ -330,6 +375,6 @@ def _code() -> str:
 
 def key_of(lesson: Lesson, settings: Settings, *, seed: int, student: str, plan: StepPlan, threads: int) -> str:
     """Return the name of a training: a hash of everything that its outcome depends on."""
-    code = f"{_code()} torch {torch.__version__} {lesson.labels.device.type} {plan} threads {threads}"
+    code = f"{code_digest()} torch {torch.__version__} {lesson.labels.device.type} {plan} threads {threads}"
     text = f"{lesson.sources} {sorted(asdict(settings).items())} {seed} {student} {code}"
     return hashlib.sha256(text.encode()).hexdigest()[:24]

@@ -22,19 +22,24 @@ NEAR: Final = 0.3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Past:
-    """One training of all its epochs that is over.
+    """What came of one recipe in a run that is over.
 
     Attributes:
+        task: digest of the task.
         traits: as `Traits.numbers` gives them; NaN, or absence, for what was not known.
         family: the student's.
-        retention: the student's accuracy over the teacher's, on validation rows.
+        retention: the student's accuracy over the teacher's, on validation rows, with all epochs; 0 where the training
+            diverged.
+        weight: of 1, how much of that was measured, and not concluded from fewer epochs.
     """
 
+    task: str
     traits: Mapping[str, float]
     kind: str
     family: str
     recipe: Recipe
     retention: float
+    weight: float = 1.0
 
 
 def of_kind(past: Sequence[Past], kind: str) -> tuple[Past, ...]:
@@ -90,9 +95,9 @@ def forecast(past: Sequence[Past], traits: Traits, recipes: Sequence[Recipe], *,
     """Predict the retention of each of *recipes* on a task with *traits*.
 
     A regression forest over standardized traits and the recipe's place in its space (HPM-KD, arXiv 2512.09886), in
-    which past trainings weigh by the inverse of their distance. Without weights, trees split on whatever differs over
-    all tasks: where the best learning rate was opposite on small and on large tasks, 48 trainings let the forest find a
-    tenth of the difference, and four fifths with weights.
+    which past trainings weigh by the inverse of their distance, and by how much of them was measured. Without the
+    former, trees split on whatever differs over all tasks: where the best learning rate was opposite on small and on
+    large tasks, 48 trainings let the forest find a tenth of the difference, and four fifths with it.
 
     Args:
         past: with at least one training of the task's kind; from about 20 on the answer means something.
@@ -106,7 +111,7 @@ def forecast(past: Sequence[Past], traits: Traits, recipes: Sequence[Recipe], *,
     retention_P = np.array([one.retention for one in past])
     forest = RandomForestRegressor(n_estimators=TREES, min_samples_leaf=2, random_state=seed, n_jobs=1)
     distances_P = _distances(matrix_PF, now_F)
-    weights_P = 1 / (distances_P + (NEAR * np.median(distances_P) or 1.0))
+    weights_P = np.array([one.weight for one in past]) / (distances_P + (NEAR * np.median(distances_P) or 1.0))
     forest.fit(np.hstack([matrix_PF, recipes_PD]), retention_P, sample_weight=weights_P)
     recipes_RD = np.array([recipe.vector() for recipe in recipes])
     questions = np.hstack([np.tile(now_F, (len(recipes), 1)), recipes_RD])

@@ -16,8 +16,9 @@ from hpmkd_edge.store.index import Usage
 from hpmkd_edge.store.objects import Store
 
 _TABLES: Final = MetaData()
+# Named anew when a trial came to hold what was measured alone: older rows, in "trials", hold what was expected.
 _TRIALS: Final = Table(
-    "trials",
+    "outcomes",
     _TABLES,
     Column("key", String(64), primary_key=True),
     Column("task", String(64), nullable=False, index=True),
@@ -32,21 +33,28 @@ _INCIDENTAL: Final = ("seconds", "created", "predicted")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One training and its outcome.
+    """One training and its outcome, as it was measured.
 
     Attributes:
+        component: that learns from it: "configuration", which compares settings, or "temperature", which compares
+            schedules and keeps the one that won.
+        run: that it belongs to, as text; accuracies of one run can be compared.
         task: digest of the task, in hex.
         kind: of the task: "images" or "table".
         family: of the student.
         traits: meta-features of task, teacher and student; finite.
         settings: the training's, by name: numbers, texts, truth values.
         schedule: name of the temperature's schedule.
-        accuracy: of the student on validation rows; teacher_accuracy of its teacher, above 0.
+        accuracy: of the student on validation rows, 0 where the training diverged; teacher_accuracy of its teacher,
+            above 0.
+        epochs: of this training; *full_epochs* of one that is not cut short.
         predicted: the retention that was expected before the training, None where nothing was.
         created: seconds since 1970.
         version: of hpmkd-edge.
     """
 
+    component: str
+    run: str
     task: str
     task_name: str
     kind: str
@@ -58,6 +66,7 @@ class Trial:
     accuracy: float
     teacher_accuracy: float
     epochs: int
+    full_epochs: int
     seconds: float
     predicted: float | None
     seed: int
@@ -95,21 +104,27 @@ class Memory:
         self.engine = engine
         create_tables(engine, _TABLES)
 
-    def remember(self, trial: Trial) -> None:
-        """Keep *trial*, once: one that differs in time or prediction alone is known already.
+    def remember(self, *trials: Trial) -> None:
+        """Keep *trials*, all of them or none, and each once: one that differs in time or prediction alone is known.
 
         Raises:
             BadOutput: the database cannot be written.
             ValueError: a number in it is not finite.
         """
-        key, content = _key_of(trial), json.dumps(asdict(trial), allow_nan=False)
+        rows = [
+            {
+                "key": _key_of(trial),
+                "task": trial.task,
+                "kind": trial.kind,
+                "created": trial.created,
+                "content": json.dumps(asdict(trial), allow_nan=False),
+            }
+            for trial in trials
+        ]
         with writing(self.engine) as connection:
-            if connection.scalar(select(_TRIALS.c.key).where(_TRIALS.c.key == key)) is None:
-                connection.execute(
-                    insert(_TRIALS).values(
-                        key=key, task=trial.task, kind=trial.kind, created=trial.created, content=content
-                    )
-                )
+            for row in rows:
+                if connection.scalar(select(_TRIALS.c.key).where(_TRIALS.c.key == row["key"])) is None:
+                    connection.execute(insert(_TRIALS).values(**row))
 
     def trials(self, kind: str | None = None, excluding: Collection[str] = ()) -> tuple[Trial, ...]:
         """Return the trials, oldest first.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Final, Literal
 
 import numpy as np
@@ -13,12 +12,15 @@ from hpmkd_edge.plan.forecast import Past, forecast, most_similar, of_kind
 from hpmkd_edge.plan.recipe import NEUTRAL, SPACE, Recipe, recipe_at, sample_recipes
 from hpmkd_edge.plan.traits import Traits
 
-ENOUGH: Final = 20  # past trainings, for a forest
+# For a forest. HPM-KD speaks of runs, each with one configuration; a run here tries several, so what counts is recipes
+# tried, and tasks: trainings on one or two tasks alone would teach a forest those tasks.
+ENOUGH: Final = 20
+ENOUGH_TASKS: Final = 3
 SIMILAR_RUNS: Final = 5
-# Recipes raced after the most similar runs, and after a forest: 2.1 and 1.3 full trainings by successive halving,
-# where a portfolio of 8 costs 2.9.
-MOST_BY_SIMILAR: Final = 4
-MOST_BY_FOREST: Final = 3
+# Recipes raced where something is remembered. The paper's forest reorders the portfolio; that only the first are raced,
+# for 1.3 full trainings by successive halving where a portfolio of 8 costs 2.9, is our own cut. It leaves room for the
+# neighbors of one that disappoints: with them a memory costs no more than none.
+MOST: Final = 3
 SAMPLED: Final = 300
 TOLERANCE: Final = 0.01  # of retention: the upper end of the paper's ε
 STEP: Final = 0.15  # of each range of SPACE: a factor of 1.7 for the learning rate
@@ -49,8 +51,8 @@ def propose(traits: Traits, past: Sequence[Past], portfolio: Sequence[Recipe], *
     """Choose the recipes to race for a task with *traits*.
 
     With nothing remembered of the task's kind, the whole portfolio; with a few trainings, what did best on the most
-    similar runs, then the rest of the portfolio; from 20 on, the best by a forest's prediction, with its argmax over
-    the space. So a memory makes the race shorter.
+    similar runs, then the rest of the portfolio; from 20 trainings on, on 3 tasks or more, the best by a forest's
+    prediction, with its argmax over the space. Of these three are raced, the task's own settings among them.
 
     Args:
         past: of all kinds.
@@ -66,16 +68,17 @@ def propose(traits: Traits, past: Sequence[Past], portfolio: Sequence[Recipe], *
             source="portfolio",
             reason=f"Nothing is remembered of {tasks}: the portfolio's {len(portfolio)} recipes are raced.",
         )
-    if len(past) < ENOUGH:
+    count = len({one.task for one in past})
+    if len(past) < ENOUGH or count < ENOUGH_TASKS:
         runs = most_similar(past, traits, SIMILAR_RUNS)
-        recipes, predicted = _cut(_by_similar(runs, portfolio), MOST_BY_SIMILAR)
+        recipes, predicted = _cut(_by_similar(runs, portfolio))
         how = f"{len(recipes)} recipes are raced, what did best on the {len(runs)} most similar runs first"
         source: Literal["similar", "forest"] = "similar"
     else:
-        recipes, predicted = _cut(_by_forest(past, traits, portfolio, seed), MOST_BY_FOREST)
+        recipes, predicted = _cut(_by_forest(past, traits, portfolio, seed))
         how = f"the best {len(recipes)} recipes by a forest's prediction are raced"
         source = "forest"
-    reason = f"{len(past)} trainings on {tasks} are remembered: {how}."
+    reason = f"{len(past)} trainings on {tasks}, of {count} task{'s' * (count > 1)}, are remembered: {how}."
     return Proposal(recipes=recipes, predicted=predicted, source=source, reason=reason)
 
 
@@ -85,17 +88,19 @@ def _by_similar(runs: Sequence[Sequence[Past]], portfolio: Sequence[Recipe]) -> 
     A recipe is judged by how far it fell behind the best of its run, since runs differ more in what their teacher
     allows than recipes do.
     """
-    retained: dict[Recipe, list[float]] = {}
-    behind: dict[Recipe, list[float]] = {}
+    tried: dict[Recipe, list[tuple[float, float, float]]] = {}
     for run in runs:
         best = max(one.retention for one in run)
         for one in run:
-            retained.setdefault(one.recipe, []).append(one.retention)
-            behind.setdefault(one.recipe, []).append(best - one.retention)
-    lag = {recipe: fmean(lags) for recipe, lags in behind.items()}
+            tried.setdefault(one.recipe, []).append((one.retention, best - one.retention, one.weight))
+    retained, lag = dict[Recipe, float](), dict[Recipe, float]()
+    for recipe, outcomes in tried.items():
+        retentions, lags, weights = zip(*outcomes, strict=True)
+        retained[recipe] = float(np.average(retentions, weights=weights))
+        lag[recipe] = float(np.average(lags, weights=weights))
     # What was not tried is taken to fall behind by the tolerance. Sorting is stable: the nearest runs' come first.
     order = sorted(dict.fromkeys([*lag, *portfolio]), key=lambda recipe: lag.get(recipe, TOLERANCE))
-    return {recipe: fmean(retained[recipe]) if recipe in retained else None for recipe in order}
+    return {recipe: retained.get(recipe) for recipe in order}
 
 
 def _by_forest(
@@ -111,9 +116,9 @@ def _by_forest(
     return {recipe: answers[recipe] for recipe in order}
 
 
-def _cut(ranked: Mapping[Recipe, float | None], most: int) -> tuple[tuple[Recipe, ...], tuple[float | None, ...]]:
-    """Return the first *most* recipes and their predictions, the task's own settings in the last place if not among."""
-    kept = list(ranked)[:most]
+def _cut(ranked: Mapping[Recipe, float | None]) -> tuple[tuple[Recipe, ...], tuple[float | None, ...]]:
+    """Return the first recipes and their predictions, the task's own settings in the last place if not among."""
+    kept = list(ranked)[:MOST]
     if NEUTRAL in ranked and NEUTRAL not in kept:
         kept[-1] = NEUTRAL
     return tuple(kept), tuple(ranked[recipe] for recipe in kept)

@@ -9,6 +9,7 @@ from hpmkd_edge.report.ablation_text import (
     SYMBOLS,
     accuracies,
     caveats,
+    full_trainings,
     gains,
     lead,
     made,
@@ -237,7 +238,10 @@ def times(evidence: Evidence) -> Figure:
             y=[ARMS[one.arm] for one in shown],
             orientation="h",
             marker={"color": PLAIN},
-            hovertext=[f"{one.seconds:,.1f} s, {one.trainings:.3g} trainings" for one in shown],
+            hovertext=[
+                f"{one.seconds:,.1f} s, {one.trainings:.3g} trainings, {full_trainings(one, evidence)} full ones"
+                for one in shown
+            ],
             hoverinfo="text",
         )
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from hpmkd_edge.evidence import ARMS, DIRECT, FULL, PLAIN_KD, STAGES, ArmSummary, Evidence, Word
+from hpmkd_edge.evidence import ARMS, DIRECT, FULL, PLAIN_KD, STAGES, ArmRun, ArmSummary, Evidence, Word
 from hpmkd_edge.report.figures import NONE, share, signed
-from hpmkd_edge.report.markdown import _section, _table, _text
+from hpmkd_edge.report.markdown import escaped, section, table
 from hpmkd_edge.report.rows import Grid
-from hpmkd_edge.report.terminal import _console, _grid, _say
+from hpmkd_edge.report.terminal import open_console, say, show_grid
 
 # A symbol beside the word, so that neither color nor a language alone carries it.
 SYMBOLS: Final[dict[Word, str]] = {
@@ -33,33 +33,33 @@ PARTS: Final = {STAGES: "stages", PLAIN_KD: "all, over plain KD", DIRECT: "all, 
 def to_markdown(evidence: Evidence) -> str:
     """Return *evidence* as one Markdown document that ends in a newline."""
     parts = [
-        f"# {_text(title(evidence))}",
-        _text(lead(evidence)),
-        *(f"> {_text(note)}" for note in evidence.notes),
-        *_section(gains(evidence)),
-        *_section(accuracies(evidence)),
-        *_section(teachers(evidence)),
+        f"# {escaped(title(evidence))}",
+        escaped(lead(evidence)),
+        *(f"> {escaped(note)}" for note in evidence.notes),
+        *section(gains(evidence)),
+        *section(accuracies(evidence)),
+        *section(teachers(evidence)),
         "## How to read this",
-        "\n".join(f"- {_text(caveat)}" for caveat in caveats(evidence)),
+        "\n".join(f"- {escaped(caveat)}" for caveat in caveats(evidence)),
         f"## {runs(evidence).title}",
-        _table(runs(evidence)),
-        *_section(made(evidence)),
+        table(runs(evidence)),
+        *section(made(evidence)),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def show(evidence: Evidence) -> None:
     """Print *evidence* to stdout: gains, accuracies and times, notes."""
-    console = _console()
-    _say(console, title(evidence), "bold")
-    _say(console, lead(evidence))
+    console = open_console()
+    say(console, title(evidence), "bold")
+    say(console, lead(evidence))
     styles = [COLORS[one.word] if one.word else "dim" for one in evidence.summary if one.arm != FULL]
-    _grid(console, _lacking("compared", gains(evidence)), styles=styles)
-    _grid(console, _lacking("of full", accuracies(evidence)))
+    show_grid(console, _lacking("compared", gains(evidence)), styles=styles)
+    show_grid(console, _lacking("full trainings", _lacking("of full", accuracies(evidence))))
     if evidence.notes:
-        _say(console, "\nNotes", "bold")
+        say(console, "\nNotes", "bold")
     for note in evidence.notes:
-        _say(console, f"• {note}")
+        say(console, f"• {note}")
 
 
 def _lacking(column: str, grid: Grid) -> Grid:
@@ -80,7 +80,7 @@ def lead(evidence: Evidence) -> str:
     names = " and ".join(dict.fromkeys(score.name for score in evidence.teachers))
     return (
         f"{basis.student} ({basis.parameters:,} parameters), taught by {names}; {len(evidence.seeds)} seeds,"
-        f" {basis.epochs} epochs for every training of every arm. Accuracy is that of the exported file on"
+        f" every rival of a race trains {basis.epochs} epochs. Accuracy is that of the exported file on"
         f" {data.test_rows:,} test rows."
     )
 
@@ -130,22 +130,28 @@ def accuracies(evidence: Evidence) -> Grid:
     full = next(one for one in evidence.summary if one.arm == FULL)
     return Grid(
         title="Accuracy and time of each arm",
-        header=("arm", "accuracy", "95 % interval", "trainings", "training s", "of full"),
-        numbers=("accuracy", "95 % interval", "trainings", "training s", "of full"),
+        header=("arm", "accuracy", "95 % interval", "trainings", "full trainings", "training s", "of full"),
+        numbers=("accuracy", "95 % interval", "trainings", "full trainings", "training s", "of full"),
         rows=tuple(
             (
                 ARMS[one.arm],
                 share(one.accuracy),
                 f"{100 * one.accuracy_low:.2f} to {share(one.accuracy_high)}",
                 f"{one.trainings:.3g}",
+                full_trainings(one, evidence),
                 f"{one.seconds:,.1f}",
                 f"{one.seconds / full.seconds:.0%}" if full.seconds else NONE,
             )
             if one.moot is None
-            else (ARMS[one.arm], *("as full",) * 5)
+            else (ARMS[one.arm], *("as full",) * 6)
             for one in evidence.summary
         ),
     )
+
+
+def full_trainings(one: ArmSummary | ArmRun, evidence: Evidence) -> str:
+    """Return the epochs of all trainings of an arm, in trainings of all epochs."""
+    return f"{one.epochs / evidence.basis.epochs:.1f}"
 
 
 def teachers(evidence: Evidence) -> Grid:
@@ -172,8 +178,18 @@ def runs(evidence: Evidence) -> Grid:
     """List every arm with every seed."""
     return Grid(
         title="Every run",
-        header=("arm", "seed", "test", "validation", "won by", "trainings", "training s", "file sha256"),
-        numbers=("seed", "test", "validation", "trainings", "training s"),
+        header=(
+            "arm",
+            "seed",
+            "test",
+            "validation",
+            "won by",
+            "trainings",
+            "full trainings",
+            "training s",
+            "file sha256",
+        ),
+        numbers=("seed", "test", "validation", "trainings", "full trainings", "training s"),
         rows=tuple(
             (
                 ARMS[run.arm],
@@ -182,11 +198,12 @@ def runs(evidence: Evidence) -> Grid:
                 share(run.validation_accuracy),
                 run.won_by,
                 f"{run.trainings}",
+                full_trainings(run, evidence),
                 f"{run.seconds:,.1f}",
                 run.student_sha256[:12],
             )
             if run.moot is None
-            else (ARMS[run.arm], f"{run.seed}", *(NONE,) * 2, f"as full: {run.moot}", *(NONE,) * 3)
+            else (ARMS[run.arm], f"{run.seed}", *(NONE,) * 2, f"as full: {run.moot}", *(NONE,) * 4)
             for one in evidence.summary
             for run in evidence.runs_of(one.arm)
         ),
@@ -226,23 +243,42 @@ def caveats(evidence: Evidence) -> tuple[str, ...]:
     """Return what the numbers do not say."""
     count = sum(one.word is not None for one in evidence.summary)
     here = any(score.trained_here for score in evidence.teachers)
+    epochs = evidence.basis.epochs
+    trained = "; ".join(
+        f"{ARMS[one.arm]} {one.trainings:.3g}, as long as {full_trainings(one, evidence)} full ones"
+        for one in evidence.summary
+        if one.moot is None
+    )
     return (
         "Each arm ships the winner of its own race on validation rows, in which labels alone and plain KD always run:"
         " a part that does not help loses the race and costs its time, so its gain lies near zero.",
+        _on_settings(evidence),
+        f"Every rival of a race trains {epochs} epochs; short races and stages train shares of it. Trainings of each"
+        f" arm, a full one being of {epochs} epochs: {trained}.",
         "An interval is Student's t over the paired differences of the seeds, on one split of the data: it does not"
         " tell how the gain varies with other rows.",
         f"{count} intervals of 95 % were taken; about one in twenty misses by chance alone.",
         "▲ gain: the interval lies above 0. ▼ loss: below. ■ no gain: it ends below a quarter of a point. = no"
         " difference: the same accuracy with every seed. ? inconclusive: none of these.",
         "Training seconds are the sum over an arm's student trainings, each timed when it was done; trainings that arms"
-        " share were done once. Training or asking teachers, the attention net and the export are not in them. Plain KD"
-        " and labels alone are one training; the races of the others are several.",
+        " share were done once. Training or asking teachers, the attention net and the export are not in them.",
         *_same_files(evidence),
         *(
             ("With no teacher given one was trained with each seed, so the gains vary with the teacher too.",)
             if here
             else ()
         ),
+    )
+
+
+def _on_settings(evidence: Evidence) -> str:
+    """Say which settings the plain ways have; others than the full arm's would be compared along with them."""
+    if not evidence.basis.searched:
+        return "No settings were searched for: every arm has the task's own, labels alone and plain KD as well."
+    return (
+        "Labels alone and plain KD have the settings that the full pipeline's search chose, and the search's trainings"
+        " are counted with theirs: what is gained over plain KD comes from the parts other than configuration, whose"
+        " own worth is that of the search."
     )
 
 

@@ -35,38 +35,39 @@ COLORS: Final = {
 
 def show(report: Report) -> None:
     """Print *report* to stdout: student against teacher, rounds, verdict, notes, board command."""
-    console = _console()
-    _say(console, f"{report.data.name} on {headline(report.verdict)}", f"bold {COLORS[report.verdict.outcome]}")
-    _grid(console, against_teacher(report))
+    console = open_console()
+    say(console, f"{report.data.name} on {headline(report.verdict)}", f"bold {COLORS[report.verdict.outcome]}")
+    show_grid(console, against_teacher(report))
     if len(report.teachers) > 1:
         listed = teachers(report)
         short = tuple(row[:4] for row in listed.rows)  # the rest would not fit into 80 columns
-        _grid(console, replace(listed, header=listed.header[:4], rows=short))
+        show_grid(console, replace(listed, header=listed.header[:4], rows=short))
     for turn in report.rounds:
-        _grid(console, rivals(turn), turn.reason)
+        show_grid(console, rivals(turn), turn.reason)
         if turn.gains:
-            _grid(console, gains(turn))
+            show_grid(console, gains(turn))
         if turn.components:
-            _grid(console, components(turn))
+            show_grid(console, components(turn))
     _verdict(console, report.verdict)
     if report.notes:
-        _say(console, "\nNotes", "bold")
+        say(console, "\nNotes", "bold")
     for note in report.notes:
-        _say(console, f"• {note}")
+        say(console, f"• {note}")
     if report.board_command is not None:
-        _say(console, "\nTo settle what is unknown, on the board:", "bold")
+        say(console, "\nTo settle what is unknown, on the board:", "bold")
         # A command is copied: it must come out on lines of its own, unbroken.
         print(report.board_command)
 
 
 def show_verdicts(verdicts: Sequence[Verdict]) -> None:
     """Print *verdicts* to stdout, budget by budget."""
-    console = _console()
+    console = open_console()
     for verdict in verdicts:
         _verdict(console, verdict)
 
 
-def _console() -> Console:
+def open_console() -> Console:
+    """Return stdout for text that is no markup."""
     from rich.console import Console
 
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -75,17 +76,19 @@ def _console() -> Console:
     return Console(highlight=False, markup=False, emoji=False)
 
 
-def _say(console: Console, text: str, style: str = "") -> None:
+def say(console: Console, text: str, style: str = "") -> None:
+    """Print *text* in a *style* of rich."""
     console.print(text, style=style)
 
 
 def _verdict(console: Console, verdict: Verdict) -> None:
-    _grid(console, judgements(verdict), styles=[COLORS[judged.outcome] for judged in verdict.judgements])
+    show_grid(console, judgements(verdict), styles=[COLORS[judged.outcome] for judged in verdict.judgements])
     for reason in reasons(verdict):
-        _say(console, f"  {reason}")
+        say(console, f"  {reason}")
 
 
-def _grid(console: Console, grid: Grid, under_title: str = "", styles: Sequence[str] = ()) -> None:
+def show_grid(console: Console, grid: Grid, under_title: str = "", styles: Sequence[str] = ()) -> None:
+    """Print *grid* under its title; *styles* are of the first cells."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -96,7 +99,7 @@ def _grid(console: Console, grid: Grid, under_title: str = "", styles: Sequence[
     for number, row in enumerate(grid.rows):
         first = Text(row[0], style=styles[number] if styles else "")
         table.add_row(first, *map(Text, row[1:]))
-    _say(console, f"\n{grid.title}", "bold")
+    say(console, f"\n{grid.title}", "bold")
     if under_title:
-        _say(console, under_title)
+        say(console, under_title)
     console.print(table)

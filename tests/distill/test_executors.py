@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 import sample_jobs
 import torch
 
-from hpmkd_edge.distill.executors import InProcess, LocalProcesses, WorkerTraceback, choose_executor
+from hpmkd_edge.distill.executors import InProcess, LocalProcesses, WorkerTraceback
 from hpmkd_edge.distill.pipeline import Job, run_jobs
 from hpmkd_edge.distill.shared_arrays import LEAST, SharedArrays, unpack
 from hpmkd_edge.errors import BadConfiguration, EdgeError, Interrupted, TrainingFailed
@@ -265,34 +264,9 @@ def test_workers_die_with_a_killed_parent_and_a_script_needs_no_guard(tmp_path):
     assert (len(gone), alive) == (1, [])
 
 
-@pytest.mark.parametrize(
-    ("workers", "estimates", "kind", "count"),
-    [
-        (None, [5.0, 5.0], InProcess, 1),
-        (None, [None, None, None], InProcess, 1),
-        (None, [30.0, 30.0, 30.0], LocalProcesses, 3),
-        (None, [30.0] * 9, LocalProcesses, 4),
-        (None, [90.0], InProcess, 1),
-        (None, [], InProcess, 1),
-        (1, [90.0, 90.0], InProcess, 1),
-        (2, [0.1, 0.1], LocalProcesses, 2),
-        (9, [None] * 9, LocalProcesses, 9),
-        (9, [None] * 3, LocalProcesses, 3),
-    ],
-)
-def test_processes_are_chosen_where_they_pay_or_are_asked_for(monkeypatch, workers, estimates, kind, count):
-    """On 4 cores: no more than jobs; by default no more than cores, and none below 20 s."""
-    monkeypatch.setattr("joblib.cpu_count", lambda: 4)
-    executor = choose_executor(workers, estimates)
-
-    assert type(executor) is kind
-    assert executor.workers == count
-
-
-@pytest.mark.parametrize("workers", [0, -2])
-def test_less_than_one_worker_is_refused(workers):
+def test_less_than_one_worker_or_thread_is_refused():
     """With what was found and what is needed."""
-    with pytest.raises(BadConfiguration, match=re.escape(f"--workers is {workers}; 1 or more")):
-        choose_executor(workers, [1.0])
+    with pytest.raises(BadConfiguration, match=r"0 workers.* 1 or more"):
+        LocalProcesses(0, 1)
     with pytest.raises(BadConfiguration, match=r"0 threads.* 1 or more"):
         LocalProcesses(1, 0)

@@ -10,11 +10,14 @@ from sample_lessons import SETTINGS, Stop, assert_same, sure, weights_of
 from hpmkd_edge.distill import workshop as workshop_module
 from hpmkd_edge.distill.executors import LocalProcesses
 from hpmkd_edge.distill.lesson import taught
-from hpmkd_edge.distill.pipeline import Rates
+from hpmkd_edge.distill.pipeline import Rates, run_jobs
 from hpmkd_edge.distill.step import PLAIN, StepPlan
+from hpmkd_edge.distill.torch_link import train_link
 from hpmkd_edge.distill.workshop import Assignment, key_of
 from hpmkd_edge.errors import Interrupted, TrainingFailed
+from hpmkd_edge.store.objects import Store
 from hpmkd_edge.store.opening import open_store
+from hpmkd_edge.students.choose import open_family
 from hpmkd_edge.students.inherit import inherited
 
 QUICK = replace(SETTINGS, epochs=1)
@@ -88,13 +91,26 @@ def test_the_threads_of_a_training_are_in_its_key(untaught):
     assert len(keys) == 2
 
 
-def test_a_training_that_fails_and_may_leaves_the_others_alone(make, untaught, sizes):
-    """None in its place; it is not tried again, not even after an interruption."""
+def refuse_to_train(bad):
+    """Return a `train_link` that must not be asked for what *bad* asks."""
+
+    def train(module, lesson, settings, **more):
+        assert settings != bad.settings, "it was tried again"
+        return train_link(module, lesson, settings, **more)
+
+    return train
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_training_that_fails_and_may_leaves_the_others_alone(alone, make, untaught, sizes, tmp_path, monkeypatch):
+    """None in its place; it is not tried again, not even in another run: the store has it, and a folder without one."""
+    store = None if alone else open_store(tmp_path / "shared")
     good, bad = assignment(sizes[0], untaught, settings=QUICK), assignment(sizes[0], untaught, settings=DIVERGES)
     asked = [replace(bad, may_fail=True), good]
-    failed, trained = make().attempt_all(asked)
+    failed, trained = make("a", store=store).attempt_all(asked)
+    monkeypatch.setattr(workshop_module, "train_link", refuse_to_train(bad))
     stop = Stop()
-    again = make(stop=stop).attempt_all(asked)
+    again = make("a" if alone else "b", store=store, stop=stop).attempt_all(asked)
 
     assert failed is None
     assert trained.accuracy > 0
@@ -135,6 +151,71 @@ def test_trainings_that_differ_in_numbers_alone_share_their_steps(make, untaught
         assert_same(one, again)
 
 
+def test_a_stack_with_a_member_that_fails_is_trained_one_by_one_and_not_tried_again(
+    make, untaught, sizes, tmp_path, monkeypatch
+):
+    """In no later run with this store; the others are found as if they had been asked for alone."""
+    store = open_store(tmp_path / "shared")
+    good = assignment(sizes[0], untaught, settings=SETTINGS)
+    asked = [replace(good, settings=replace(SETTINGS, learning_rate=1e-3)), good]
+    bad = assignment(sizes[0], untaught, settings=DIVERGES, may_fail=True)
+    first = make("a", store=store).attempt_all([*asked, bad])
+    monkeypatch.setattr(workshop_module, "train_stacked", None)
+    stop = Stop()
+    later = make("b", store=store, stop=stop)
+    again, alone = later.attempt_all([*asked, bad]), later.attempt_all([asked[0]])[0]
+
+    assert first[2] is again[2] is None
+    assert stop.asked == 0
+    for one, other in zip(first[:2], again[:2], strict=True):
+        assert_same(one, other)
+    assert_same(alone, first[0])
+    assert list((tmp_path / "a").glob("*.failed")) == []
+
+
+def test_a_training_that_was_evicted_between_find_and_open_is_trained_again(make, untaught, sizes, monkeypatch):
+    """Another process may do that at any moment."""
+    workshop = make(settings=QUICK)
+    first = workshop.train(sizes[0], untaught, "x")
+    find = Store.find
+    monkeypatch.setattr(
+        Store,
+        "find",
+        lambda self, key, *, kind: path.with_name("gone") if (path := find(self, key, kind=kind)) else None,
+    )
+
+    assert_same(workshop.train(sizes[0], untaught, "x"), first)
+
+
+@pytest.mark.parametrize(("usual_s", "threads", "processes"), [(1e-30, 4, 0), (1.0, 2, 1)])
+def test_little_work_gets_all_threads_and_much_is_divided(
+    usual_s, threads, processes, make, untaught, sizes, monkeypatch
+):
+    """By the arithmetic alone: whether worker processes are used and the threads of each are one decision."""
+    given, called = [], []
+
+    def train(module, lesson, settings, *, threads, **more):
+        given.append(threads)
+        return train_link(module, lesson, settings, threads=1, **more)
+
+    def run(jobs, executor, **more):
+        called.append([job.name for job in jobs])
+        return run_jobs(jobs, executor, **more)
+
+    monkeypatch.setattr(workshop_module, "USUAL_S", usual_s)
+    monkeypatch.setattr(workshop_module, "train_link", train)
+    monkeypatch.setattr(workshop_module, "run_jobs", run)
+    monkeypatch.setattr(workshop_module, "trains_alone", lambda *_: False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    asked = [assignment(size, untaught, settings=QUICK) for size in sizes[:2]]
+    slow = Rates(measured={"training": (1.0, 1e9)})
+    make(workers=2, rates=slow).attempt_all(asked)
+
+    assert set(given) == {threads}
+    assert called == [["x", "x (2)"]] * processes
+
+
 def test_several_assignments_resume_where_they_were(make, untaught, sizes):
     """The finished one is not trained again, the one under way goes on, and both end as unbroken ones do."""
     asked = [assignment(size, untaught) for size in sizes[:2]]
@@ -166,3 +247,28 @@ def test_trainings_side_by_side_end_as_one_after_the_other(make, monkeypatch, un
     for one, other in zip(beside[:2], here[:2], strict=True):
         assert_same(one, other)
     assert not torch.equal(weights_of(beside[0]), weights_of(beside[1]))
+
+
+@pytest.mark.slow
+def test_a_student_of_the_user_s_own_file_is_trained_in_a_worker_process(
+    make, monkeypatch, untaught, task, shape, tmp_path
+):
+    """To the same bytes as here: the file is run again there."""
+    monkeypatch.setattr(workshop_module, "WORTH_PROCESSES_S", 0.0)
+    path = tmp_path / "own.py"
+    path.write_text(
+        "from torch import nn\n"
+        "def net(width, features, classes):\n"
+        "    layers = nn.Linear(64, width), nn.BatchNorm1d(width), nn.Linear(width, classes)\n"
+        "    return nn.Sequential(nn.Flatten(), *layers)\n"
+    )
+    family = open_family(f"{path}:net", task)
+    asked = [assignment(size, untaught) for size in family.ladder(shape)[:2]]
+    with LocalProcesses(2, 1) as processes:
+        rates = Rates(measured={"training": (1.0, 1.0)})
+        beside = replace(make("a", executor=processes, workers=2, rates=rates), family=family).train_all(asked)
+    here = replace(make("b", workers=2), family=family).train_all(asked)
+
+    assert rates.measured["training"] > (1.0, 1.0), "the processes had nothing to do"
+    for one, other in zip(beside, here, strict=True):
+        assert_same(one, other)

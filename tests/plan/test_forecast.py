@@ -1,5 +1,7 @@
 """What was good on similar tasks is expected to be good again."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ FAST, SLOW = Recipe(learning_rate_factor=3.0), Recipe(learning_rate_factor=0.2)
 
 def past_run(rows, recipe, retention, *, kind="table", family="mlp", classes=2):
     traits = Traits(kind=kind, rows=rows, classes=classes, features=10, imbalance=1.5).numbers()
-    return Past(traits=traits, kind=kind, family=family, recipe=recipe, retention=retention)
+    return Past(task=str(rows), traits=traits, kind=kind, family=family, recipe=recipe, retention=retention)
 
 
 def small_likes_fast():
@@ -38,6 +40,19 @@ def test_the_forest_prefers_what_was_good_on_similar_tasks(rows, better):
     assert all(0.9 <= one <= 1.0 for one in (fast, slow))
 
 
+def test_what_was_only_concluded_weighs_less():
+    """Of two outcomes of one recipe, the forest is nearer to the one of more weight."""
+    traits = Traits(kind="table", rows=250, classes=2, features=10, imbalance=1.5, family="mlp")
+
+    def predicted(weight):
+        good = [replace(past_run(250, FAST, 1.0), weight=1 - weight) for _ in range(10)]
+        bad = [replace(past_run(250, FAST, 0.5), weight=weight) for _ in range(10)]
+        return forecast([*good, *bad], traits, [FAST], seed=0)[0]
+
+    assert predicted(0.5) == pytest.approx(0.75, abs=0.03)
+    assert predicted(0.1) == pytest.approx(0.95, abs=0.03)
+
+
 def test_the_forest_is_deterministic_and_reads_its_kind_alone():
     """The same seed gives the same numbers; what images say changes nothing for a table."""
     traits = Traits(kind="table", rows=250, classes=2, family="mlp")
@@ -60,7 +75,8 @@ def test_the_units_of_a_trait_change_no_distance():
             for count, features in rows
         ]
         past = [
-            Past(traits=one.numbers(), kind="table", family="mlp", recipe=FAST, retention=1.0) for one in found[:-1]
+            Past(task="a", traits=one.numbers(), kind="table", family="mlp", recipe=FAST, retention=1.0)
+            for one in found[:-1]
         ]
         return standardized(past, found[-1])
 
@@ -90,7 +106,7 @@ def test_an_unknown_trait_stands_at_the_mean(gap):
     del traits["rows"]
     if gap == "nan":
         traits["rows"] = float("nan")
-    one = Past(traits=traits, kind="table", family="mlp", recipe=FAST, retention=1.0)
+    one = Past(task="a", traits=traits, kind="table", family="mlp", recipe=FAST, retention=1.0)
     now = Traits(kind="table", rows=500, classes=2, features=10, imbalance=1.5)
     matrix, _ = standardized([*past, one], now)
     names = sorted({*past[0].traits, "same_family"})

@@ -12,6 +12,8 @@ from hpmkd_edge.plan.memory import Memory, PredictionError, Trial
 from hpmkd_edge.store.database import open_database
 
 TRIAL = Trial(
+    component="configuration",
+    run="digits, residual 8×1, seed 0",
     task="a" * 64,
     task_name="digits",
     kind="images",
@@ -23,6 +25,7 @@ TRIAL = Trial(
     accuracy=0.95,
     teacher_accuracy=0.98,
     epochs=20,
+    full_epochs=20,
     seconds=12.5,
     predicted=None,
     seed=0,
@@ -65,11 +68,24 @@ def test_a_trial_is_remembered_once(memory):
         replace(TRIAL, accuracy=0.96, created=4.0),
         replace(TRIAL, settings={**TRIAL.settings, "epochs": 21}, created=5.0),
         replace(TRIAL, version="0.2", created=6.0),
+        replace(TRIAL, component="temperature", created=7.0),
+        replace(TRIAL, run="another", created=8.0),
     ]
     for trial in others:
         memory.remember(trial)
 
     assert memory.trials() == (TRIAL, *others)
+
+
+def test_the_trials_of_a_run_are_remembered_together_or_not_at_all(memory):
+    """A run of which only the short trainings were kept would have no end to compare them with."""
+    others = [replace(TRIAL, epochs=epochs, created=float(epochs)) for epochs in (2, 7, 20)]
+    with pytest.raises(ValueError, match="Out of range float values"):
+        memory.remember(*others[:2], replace(others[2], accuracy=float("nan")))
+
+    assert memory.trials() == ()
+    memory.remember(*others)
+    assert memory.trials() == tuple(others)
 
 
 def test_a_task_can_be_left_out(memory):

@@ -1,10 +1,12 @@
 """The more is remembered, the fewer recipes are raced, and the better ones."""
 
+from dataclasses import replace
+
 import pytest
 
 from hpmkd_edge.plan.forecast import Past
 from hpmkd_edge.plan.portfolio import read_portfolio
-from hpmkd_edge.plan.propose import MOST_BY_FOREST, MOST_BY_SIMILAR, disappoints, propose, refine
+from hpmkd_edge.plan.propose import MOST, disappoints, propose, refine
 from hpmkd_edge.plan.recipe import NEUTRAL, SPACE, Recipe, sample_recipes
 from hpmkd_edge.plan.traits import Traits
 
@@ -14,7 +16,7 @@ TRAITS = Traits(kind="table", rows=1000, classes=2, features=10, imbalance=1.5, 
 
 def past_run(recipe, retention, *, rows=1000, kind="table"):
     traits = Traits(kind=kind, rows=rows, classes=2, features=10, imbalance=1.5).numbers()
-    return Past(traits=traits, kind=kind, family="mlp", recipe=recipe, retention=retention)
+    return Past(task=f"{rows}", traits=traits, kind=kind, family="mlp", recipe=recipe, retention=retention)
 
 
 def weak_decay_wins(count):
@@ -41,9 +43,9 @@ def test_a_little_memory_brings_the_winners_of_similar_runs_first():
     proposal = propose(TRAITS, past, PORTFOLIO, seed=0)
 
     assert proposal.source == "similar"
-    assert proposal.recipes == (good, far, NEUTRAL, PORTFOLIO[2])
-    assert proposal.predicted == (0.99, 0.80, None, None)
-    assert len(proposal.recipes) == MOST_BY_SIMILAR < len(PORTFOLIO)
+    assert proposal.recipes == (good, far, NEUTRAL)
+    assert proposal.predicted == (0.99, 0.80, None)
+    assert len(proposal.recipes) == MOST < len(PORTFOLIO)
     assert proposal.prediction(good) == 0.99
     assert bad not in proposal.recipes
 
@@ -53,7 +55,7 @@ def test_from_twenty_trainings_a_forest_orders_and_adds_its_argmax():
     proposal = propose(TRAITS, weak_decay_wins(40), PORTFOLIO, seed=0)
 
     assert proposal.source == "forest"
-    assert len(proposal.recipes) == MOST_BY_FOREST
+    assert len(proposal.recipes) == MOST
     assert proposal.recipes[0] not in PORTFOLIO
     assert proposal.recipes[0].weight_decay_factor < 0.2
     assert proposal.predicted[0] > max(proposal.predicted[1:])
@@ -68,6 +70,22 @@ def test_the_tasks_own_settings_are_always_raced(count):
     assert NEUTRAL in proposal.recipes
     assert len(set(proposal.recipes)) == len(proposal.recipes) == len(proposal.predicted)
     assert proposal.source == ("portfolio" if count == 0 else "similar" if count < 20 else "forest")
+
+
+def test_trainings_on_one_or_two_tasks_are_no_forest():
+    """However many: it would learn those tasks."""
+    two = [replace(one, task=str(number % 2)) for number, one in enumerate(weak_decay_wins(40))]
+
+    assert propose(TRAITS, two, PORTFOLIO, seed=0).source == "similar"
+    assert propose(TRAITS, [replace(two[0], task="third"), *two[1:]], PORTFOLIO, seed=0).source == "forest"
+
+
+def test_what_diverged_on_a_similar_task_is_not_raced_again():
+    """It is known to lose, where one that was never tried is taken to fall behind a little."""
+    bad = PORTFOLIO[1]
+    proposal = propose(TRAITS, [past_run(NEUTRAL, 0.95), past_run(bad, 0.0)], PORTFOLIO, seed=0)
+
+    assert bad not in proposal.recipes
 
 
 def test_only_a_miss_beyond_the_tolerance_disappoints():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 
@@ -62,6 +63,19 @@ def test_every_arm_is_there_with_its_figures(form):
             assert share(one.accuracy) in text
         else:
             assert f"not applicable: {one.moot}" in text
+
+
+@pytest.mark.parametrize("form", [to_markdown, to_html])
+@pytest.mark.parametrize(("searched", "sentence"), [(True, "search chose"), (False, "No settings were searched for")])
+def test_a_reader_learns_what_the_plain_ways_were_given(form, searched, sentence):
+    """Whose settings they have, and what every arm was trained in all, in trainings of all epochs."""
+    evidence = make_evidence()
+    text = unescape(form(replace(evidence, basis=replace(evidence.basis, searched=searched))))
+
+    assert sentence in text
+    assert "every training of every arm" not in text
+    assert "full pipeline 14, as long as 8.9 full ones" in text
+    assert "plain KD 3, as long as 2.5 full ones" in text
 
 
 def test_markdown_keeps_a_hostile_name_a_name():

@@ -90,7 +90,7 @@ def _run(request: Request, targets: tuple[Target, ...], folder: RunFolder) -> tu
     began = time.monotonic()
     started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
     reports = []
-    with listening() as interruption, leaving_only_what_is_of_use(folder, "compress", folder.discard_if_untrained):
+    with listening() as interruption, leaving_only_what_is_of_use(folder, "compress", folder.discard_if_kept):
         preparation = prepare(request, targets, folder, lambda: interruption.asked)
         with closing(preparation.workshop.executor):
             for target in targets:
@@ -124,6 +124,10 @@ def leaving_only_what_is_of_use(folder: RunFolder, command: str, discard: Callab
     except EdgeError as error:
         if error.exit_code == BadData.exit_code:
             discard()
+        elif folder.partial.exists():
+            path = shlex.quote(str(shown(folder.final)))
+            kept = f"What was finished is kept; once this is mended: hpmkd-edge {command} --resume {path}"
+            raise type(error)(f"{error} {kept}") from error
         raise
 
 

@@ -199,7 +199,7 @@ def prepare(request: Request, targets: Sequence[Target], folder: RunFolder, stop
     # whose outcome could not be kept.
     shared = open_store() if components.uses("memory") else None
     open_folder(folder, request)
-    store = shared or open_store(folder.state / "store")
+    store = shared or open_store(folder.own_store)
 
     views = training_views(task.train, count=settings.views, flip=settings.flip, mixup=settings.mixup)
     sources = f"views {settings.views} flip {settings.flip} mixup {settings.mixup}"

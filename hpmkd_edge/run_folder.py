@@ -47,9 +47,15 @@ class RunFolder:
         """The states of trainings, one file each."""
         return self.state / "trainings"
 
-    def discard_if_untrained(self) -> None:
-        """Remove the partial run, unless it holds a training that was paid for."""
-        if self.partial.exists() and not any(self.trainings.glob("*")):
+    @property
+    def own_store(self) -> Path:
+        """Where a run keeps finished trainings that keeps nothing between runs."""
+        return self.state / "store"
+
+    def discard_if_kept(self) -> None:
+        """Remove the partial run, unless it has the only copy of a training that was paid for."""
+        only_copy = self.own_store.exists() and any(self.trainings.glob("*"))
+        if self.partial.exists() and not only_copy:
             shutil.rmtree(self.partial)
 
     def finish(self) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import onnxruntime
@@ -109,6 +110,9 @@ def test_a_shuffled_teacher_gives_a_different_and_worse_student(tmp_path, brief)
             student="mlp",
             epochs=10,
             rounds=1,
+            # A configuration of its own would learn to listen to the labels instead.
+            without=("configuration",),
+            accept_weak_teacher=True,
         )
         (report,) = compress(request, output=tmp_path / f"run-{name}")
         found[name] = next(rival for rival in report.rounds[0].rivals if rival.name.startswith("KD"))
@@ -149,20 +153,23 @@ def test_a_loose_budget_picks_a_larger_student_than_a_tight_one(images_npz, tmp_
     assert sizes[0] < sizes[1]
 
 
-def test_an_accuracy_that_is_missed_goes_round_again_and_says_why(images_npz, tmp_path, brief):
-    """No larger size fits, so the second round goes through an intermediate, and is the last; each has its reason."""
+@pytest.mark.parametrize(("without", "chains"), [(("chain", "configuration"), [1, 2]), (("configuration",), [1])])
+def test_an_accuracy_that_is_missed_goes_round_again_and_says_why(images_npz, tmp_path, brief, without, chains):
+    """No larger size fits, so the second round goes through an intermediate, unless the race has had one already."""
     request = Request(
         data=str(images_npz),
         student="mlp",
         epochs=1,
         compression=1,
+        without=without,
         **budgets(tmp_path, "{accuracy: {min: 1.0}, model_size_mb: {fail: 0.02}}"),
     )
     (report,) = compress(request, output=tmp_path / "run")
 
-    assert [len(turn.chain) for turn in report.rounds] == [1, 2]
-    assert "chain" in [rival.name for rival in report.rounds[1].rivals]
-    assert "accuracy" in report.rounds[1].reason
+    assert [len(turn.chain) for turn in report.rounds] == chains
+    # Trained, and in the race, or refused by the gate.
+    assert "chain" in [one.component for one in report.rounds[-1].components]
+    assert len(chains) == 1 or "accuracy" in report.rounds[1].reason
     assert report.verdict.exit_code == 1
 
 
@@ -181,8 +188,12 @@ def test_a_table_goes_the_whole_way_for_several_targets(table_csv, tmp_path, bri
     assert check_manifest(tmp_path / "run" / "host") == ()
 
 
-def test_several_teachers_teach_alone_and_by_their_mean(tmp_path, brief):
-    """The best on validation rows is the one to compare with; the mean competes too."""
+@pytest.mark.parametrize(
+    ("without", "together"),
+    [(("attention",), ["KD from the mean of 2"]), ((), ["KD from 2, weighed by label", "KD from 2, by attention"])],
+)
+def test_several_teachers_teach_alone_and_together(tmp_path, brief, without, together):
+    """The best on validation rows is the one to compare with; the mean, or weights by row, compete too."""
     x, y = blobs(rows=240)
     np.savez(tmp_path / "d.npz", x=x, y=y)
     generator = np.random.default_rng(0)
@@ -197,12 +208,40 @@ def test_several_teachers_teach_alone_and_by_their_mean(tmp_path, brief):
         student="mlp",
         epochs=2,
         rounds=1,
+        without=("configuration", "chain", "temperature", *without),
+        accept_weak_teacher=True,
     )
     (report,) = compress(request, output=tmp_path / "run")
 
     assert "good" in report.teachers[0].name
-    assert [rival.name.split(" ")[0] for rival in report.rounds[0].rivals] == ["direct", "KD", "KD"]
-    assert "mean of 2" in report.rounds[0].rivals[2].name
+    assert [rival.name for rival in report.rounds[0].rivals] == ["direct", "KD from good.npy", *together]
+
+
+def test_a_weak_teacher_is_refused_and_nothing_is_left(tmp_path, brief):
+    """With its accuracy and the student's, exit 2; the trainings stay in the memory, not in a folder."""
+    x, y = blobs(rows=240)
+    np.savez(tmp_path / "d.npz", x=x, y=y)
+    np.save(tmp_path / "weak.npy", np.random.default_rng(0).normal(size=(240, 3)).astype(np.float32))
+    request = Request(
+        data=str(tmp_path / "d.npz"), teachers=(str(tmp_path / "weak.npy"),), targets=("host",), student="mlp", epochs=4
+    )
+    with pytest.raises(BadTeacher, match=r"weak.npy has \d+\.\d+% of the validation rows, .*--accept-weak-teacher"):
+        compress(request, output=tmp_path / "out" / "run")
+
+    assert not list(tmp_path.glob("out/run*"))
+
+
+def test_a_second_run_asks_the_teacher_nothing(images_npz, tmp_path, brief):
+    """On the same teacher and data, with other epochs: its answers are in the memory, and so are equal trainings."""
+    first = Request(data=str(images_npz), student="mlp", targets=("host",), epochs=2, rounds=1, without=("chain",))
+    for name in ("t", "again"):
+        np.save(tmp_path / "t.npy", 5 * np.eye(3)[np.load(images_npz)["y"]].astype(np.float32))
+        request = replace(first, teachers=(str(tmp_path / "t.npy"),), accept_weak_teacher=True)
+        (report,) = compress(request, output=tmp_path / name)
+        forwards = report.teacher_forwards
+    (other,) = compress(replace(request, epochs=3), output=tmp_path / "other")
+
+    assert (forwards, other.teacher_forwards) == (0, 0)
 
 
 def test_bad_input_leaves_nothing_behind(images_npz, tmp_path):

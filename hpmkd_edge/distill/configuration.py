@@ -109,7 +109,8 @@ class Experience:
             return found.trials
         known = set(NEUTRAL.as_dict())
         trials = self.memory.trials(self.traits.kind, excluding=(self.task,))
-        trials = tuple(trial for trial in trials if set(trial.settings) == known)
+        # The same data under another split is no other task: its validation rows may be test rows here.
+        trials = tuple(trial for trial in trials if set(trial.settings) == known and trial.task_name != self.name)
         if self.kept is not None:
             write_json(asdict(Remembered(schema=SCHEMA, trials=trials)), self.kept)
         return trials

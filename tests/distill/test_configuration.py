@@ -37,7 +37,7 @@ def experience(task, memory):
 
     def opened(memory=memory, *, digest=task.digest, kept=None):
         return Experience(
-            memory=memory, task=digest, name="digits", traits=traits, teacher_accuracy=0.99, seed=0, kept=kept
+            memory=memory, task=digest, name=f"data {digest}", traits=traits, teacher_accuracy=0.99, seed=0, kept=kept
         )
 
     return opened
@@ -288,3 +288,13 @@ def test_what_settings_were_worth_says_nothing_of_schedules(sizes, experience):
     here = experience()
 
     assert choose_schedule(here.trials(), here.traits) == "auto"
+
+
+def test_the_same_data_under_another_split_is_no_other_task(sizes, experience):
+    """Its validation rows may be this run's test rows."""
+    elsewhere = experience(digest="another split")
+    live(replace(elsewhere, name=experience().name), sizes[1], [NEUTRAL])
+    assert experience().trials() == ()
+    live(elsewhere, sizes[1], [NEUTRAL])
+
+    assert len(experience().trials()) == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
@@ -16,12 +15,11 @@ from hpmkd_edge.distill.configuration import Settled, choose_schedule, settle
 from hpmkd_edge.distill.curriculum import Curriculum, train_best
 from hpmkd_edge.distill.executors import InProcess
 from hpmkd_edge.distill.methods.table import FEATURE_METHODS, METHODS, feels_temperature
-from hpmkd_edge.distill.mixture import Source, mixtures
+from hpmkd_edge.distill.mixture import mixtures
 from hpmkd_edge.distill.stages import StagePlan, parse_stages, plan_stages
-from hpmkd_edge.distill.teacher_maps import check_open
+from hpmkd_edge.distill.teacher_maps import can_open
 from hpmkd_edge.distill.torch_link import Trained
 from hpmkd_edge.distill.workshop import Assignment, Workshop
-from hpmkd_edge.errors import BadConfiguration
 from hpmkd_edge.evidence import DIRECT, FULL, PLAIN_KD, STAGES, ArmRun, Basis, TeacherScore
 from hpmkd_edge.export.conversion import convert
 from hpmkd_edge.plan.chain import intermediates
@@ -31,6 +29,7 @@ from hpmkd_edge.recording import data_record
 from hpmkd_edge.request import Request
 from hpmkd_edge.run_folder import RunFolder
 from hpmkd_edge.students.family import Size
+from hpmkd_edge.students.inherit import digest_of_weights
 from hpmkd_edge.targets import find_target, load_targets
 from hpmkd_edge.turns import PARITY_ROWS
 
@@ -142,10 +141,7 @@ class Stand:
         if component == "configuration":
             return replace(base, settle=None)
         if component == "attention":
-            sources = [
-                Source(name=tutor.teacher.name, digest=tutor.teacher.digest, answer=tutor.answer)
-                for tutor in self.preparation.tutors
-            ]
+            sources = [tutor.source for tutor in self.preparation.tutors]
             alike = mixtures(base.untaught, base.views, sources, attention=False, seed=workshop.seed)
             return replace(base, mixtures=alike)
         if component == "memory":
@@ -230,7 +226,7 @@ class Stand:
 
     def score(self, module: nn.Module) -> tuple[str, float]:
         """Export *module*; return the file's digest and its accuracy on the test rows."""
-        weights = _digest_of(module)
+        weights = digest_of_weights(module.state_dict())
         if weights not in self.scored:
             task = self.preparation.task
             artifact = convert(
@@ -271,17 +267,6 @@ def _usual_stages(preparation: Preparation, request: Request) -> StagePlan | Non
     epochs = preparation.workshop.settings.epochs
     if epochs < 2:
         return None
-    try:
-        check_open(preparation.best.teacher)
-        text = "fitnet,kd"
-    except BadConfiguration:
-        text = "logit_mse,kd"
+    text = "fitnet,kd" if can_open(preparation.best.teacher) else "logit_mse,kd"
     known = (*METHODS, *FEATURE_METHODS)
     return plan_stages(parse_stages(text), epochs, known=known, weighting=request.stage_weighting)
-
-
-def _digest_of(module: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

@@ -16,7 +16,7 @@ import typer
 
 from hpmkd_edge import __version__
 from hpmkd_edge.errors import BadConfiguration, EdgeError
-from hpmkd_edge.flags import takes_request
+from hpmkd_edge.flags import is_typed, takes_request
 from hpmkd_edge.progress import hide_bars
 from hpmkd_edge.request import Request
 
@@ -137,11 +137,7 @@ def ablate(
 ) -> None:
     """Turn off each component in turn, and see what it is worth."""
     _before_a_run(context, resume, quiet=quiet, verbose=verbose)
-    idle = [
-        f"--{name}"
-        for name in ("target", "targets", "rounds", "protocol")
-        if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
-    ]
+    idle = [f"--{name}" for name in ("target", "targets", "rounds", "protocol") if is_typed(context, name)]
     if idle:
         raise BadConfiguration(
             f"{', '.join(idle)} cannot go with ablate, which fits no target and measures no latency; leave it out."
@@ -356,11 +352,7 @@ def _stopped_at_once(folder: Path) -> Iterator[None]:
 def _refuse_beside_resume(context: typer.Context) -> None:
     """Stop where a flag of the run is given again: it would be ignored for the one that the run was started with."""
     free = {"resume", "strict", "format", "quiet", "verbose"}
-    given = [
-        f"--{name.replace('_', '-')}"
-        for name in context.params
-        if name not in free and getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
-    ]
+    given = [f"--{name.replace('_', '-')}" for name in context.params if name not in free and is_typed(context, name)]
     if given:
         raise BadConfiguration(
             f"{', '.join(given)} cannot go with --resume, which takes up a run as it was asked for; start a new run."

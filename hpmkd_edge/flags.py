@@ -115,7 +115,7 @@ def takes_request(command: Callable[..., None]) -> Callable[..., None]:
     def called(*, context: typer.Context, config: Path | None, **given: Any) -> None:
         values = {flag.key: given.pop(flag.key) for flag in FLAGS}
         if config is not None:
-            typed = [key for key in values if _is_typed(context, key)]
+            typed = [key for key in values if is_typed(context, key)]
             values |= {key: value for key, value in read_config(config).items() if key not in typed}
         command(context=context, request=_request_of(values), **given)
 
@@ -133,7 +133,8 @@ def _config_parameter() -> inspect.Parameter:
     )
 
 
-def _is_typed(context: typer.Context, key: str) -> bool:
+def is_typed(context: typer.Context, key: str) -> bool:
+    """Tell whether the user has typed the flag of this name."""
     return getattr(context.get_parameter_source(key), "name", "") == "COMMANDLINE"
 
 

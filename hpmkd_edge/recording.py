@@ -33,9 +33,9 @@ from hpmkd_edge.record import (
     write_report,
 )
 from hpmkd_edge.request import Request
+from hpmkd_edge.store.objects import digest_of_file
 from hpmkd_edge.targets import HOST, Target
 from hpmkd_edge.tasks.task import Task
-from hpmkd_edge.teachers.digest import digest_of_file
 from hpmkd_edge.verdict import Outcome, Verdict
 
 

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +22,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from hpmkd_edge.distill.ensemble import label_log_probabilities
+from hpmkd_edge.distill.step import on_threads
 from hpmkd_edge.errors import BadData, TrainingFailed
 from hpmkd_edge.progress import hidden
 
@@ -41,6 +40,8 @@ FOLDS: Final = 2
 CONSTANT: Final = 1e-6  # a standard deviation below it is rounding
 LEAST_ROWS: Final = 4  # each half needs one row to learn from and one to stop by
 JUDGED_AT_ONCE: Final = 4096
+# Sums in another order round differently, and batches this small are faster on one thread beside other work.
+THREADS: Final = 1
 
 
 def compact(features: Tensor) -> Tensor:
@@ -104,17 +105,6 @@ def _scales(features_NF: Tensor, teachers_MNK: NDArray[np.float32]) -> _Scales:
     )
 
 
-@contextmanager
-def _on_one_thread() -> Iterator[None]:
-    """Sums in another order round differently, and batches this small are faster on one thread beside other work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attention:
     """Two nets, each fitted on one half of the training rows; made by `cross_fit`.
@@ -161,7 +151,7 @@ class Attention:
         self, number: int, features_NF: Tensor, teachers_MNK: NDArray[np.float32], rows: NDArray[np.int64]
     ) -> NDArray[np.float32]:
         features_NF = features_NF.float().cpu()
-        with _on_one_thread(), torch.inference_mode():
+        with on_threads(THREADS), torch.inference_mode():
             parts = [
                 self.nets[number](self.scales.inputs(features_NF, teachers_MNK, rows[start : start + JUDGED_AT_ONCE]))
                 for start in range(0, len(rows), JUDGED_AT_ONCE)
@@ -256,6 +246,6 @@ def cross_fit(
         judge_N[order[number::FOLDS]] = number
         seen = order[1 - number :: FOLDS]
         label = f"attention over {len(teachers_MNK)} teachers, half {number + 1} of {FOLDS}"
-        with _on_one_thread():
+        with on_threads(THREADS):
             nets.append(_fit(features_NF, teachers_MNK, labeled_NM, scales, seen, seed * FOLDS + number, label))
     return Attention(nets=tuple(nets), judge=judge_N, scales=scales)

@@ -203,7 +203,6 @@ class _Course:
             self.recipe,
             replace(settings, schedule=won),
             accuracy=self.best.trained.accuracy,
-            predicted=None,
             seconds=moved.seconds,
         )
 

@@ -92,5 +92,5 @@ def train_teacher(lesson: Lesson, workshop: Workshop) -> TrainedHere:
     workshop = replace(workshop, family=RESIDUAL, settings=replace(workshop.settings, label_smoothing=0.05))
     size = teacher_size(workshop, len(lesson.labels))
     trained: Trained = workshop.train(size, lesson, f"teacher {size.label}")
-    digest = hashlib.sha256(f"{lesson.sources} {digest_of_weights(trained.module)}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{lesson.sources} {digest_of_weights(trained.module.state_dict())}".encode()).hexdigest()
     return TrainedHere(name=f"{size.label}, trained here", module=trained.module, lesson=lesson, digest=digest)

@@ -84,7 +84,7 @@ def forge(
             lesson,
             views,
             answers_of(trained.module, lesson),
-            sources=f"and {size} with weights {digest_of_weights(trained.module)}",
+            sources=f"and {size} with weights {digest_of_weights(trained.module.state_dict())}",
         )
     return Links(members=tuple(members), lesson=lesson, start=_start(end, members, workshop), weak=None)
 

@@ -29,7 +29,7 @@ from hpmkd_edge.distill.methods.method import Method
 from hpmkd_edge.distill.methods.table import METHODS, find_method
 from hpmkd_edge.distill.step import LONGEST_GRADIENT, on_threads
 from hpmkd_edge.distill.torch_link import SAVE_EVERY_S, Trained
-from hpmkd_edge.distill.training import VALIDATION_BATCH, learning_rate, predict
+from hpmkd_edge.distill.training import VALIDATION_BATCH, learning_rate, predict, write_state
 from hpmkd_edge.errors import Interrupted, TrainingFailed
 from hpmkd_edge.plan.settings import Settings
 from hpmkd_edge.progress import hidden
@@ -171,9 +171,7 @@ def train_stacked(
         }
         state |= {"epoch": epoch, "seconds": seconds + time.monotonic() - began}
         state["best"] = [(one.accuracy, one.loss, one.epoch, one.weights) for one in best]
-        beside = saved.with_suffix(".new")
-        torch.save(state, beside)
-        beside.replace(saved)
+        write_state(state, saved)
 
     bar = tqdm(total=epochs, initial=epoch, desc=label, unit="epoch", disable=hidden(), leave=False)
     with bar, on_threads(1):  # stacks are small: two threads would wait for each other

@@ -20,7 +20,7 @@ from torch import nn
 from tqdm import tqdm
 
 from hpmkd_edge.distill.lesson import Lesson
-from hpmkd_edge.distill.step import PLAIN, SHARED_BATCH, StepPlan, threads_for
+from hpmkd_edge.distill.step import PLAIN, SHARED_BATCH, StepPlan, on_threads, threads_for
 from hpmkd_edge.distill.training import Training, predict
 from hpmkd_edge.errors import Interrupted, TrainingFailed
 from hpmkd_edge.plan.settings import Settings
@@ -69,14 +69,12 @@ def trains_alone(lesson: Lesson, settings: Settings) -> bool:
 @contextmanager
 def _repeatable(threads: int) -> Iterator[None]:
     """Train on so many *threads*, and keep torch's own state as it was."""
-    before, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
-    torch.set_num_threads(threads)
+    deterministic = torch.backends.cudnn.deterministic
     torch.backends.cudnn.deterministic = True
     try:
-        with torch.random.fork_rng():
+        with on_threads(threads), torch.random.fork_rng():
             yield
     finally:
-        torch.set_num_threads(before)
         torch.backends.cudnn.deterministic = deterministic
 
 

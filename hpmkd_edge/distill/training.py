@@ -59,7 +59,8 @@ def _optimizer(modules: nn.Module, settings: Settings, plan: StepPlan) -> torch.
     return torch.optim.AdamW(groups, lr=rate, fused=True, capturable=plan.cuda_graph)
 
 
-def _write(state: dict[str, Any], path: Path) -> None:
+def write_state(state: dict[str, Any], path: Path) -> None:
+    """Put *state* in the place of what *path* holds, whole or not at all."""
     beside = path.with_suffix(".new")
     torch.save(state, beside)
     beside.replace(path)
@@ -123,7 +124,7 @@ class Training:
     def save(self, path: Path) -> None:
         """Write all that decides how the training goes on."""
         progress = self.progress
-        _write(
+        write_state(
             {
                 "parts": _copied(self.parts),
                 "optimizer": self.optimizer.state_dict(),

@@ -26,7 +26,7 @@ from hpmkd_edge.errors import TrainingFailed
 from hpmkd_edge.plan.settings import Settings
 from hpmkd_edge.store.objects import Store
 from hpmkd_edge.students.family import Family, Shape, Size
-from hpmkd_edge.students.inherit import Start, begin
+from hpmkd_edge.students.inherit import Start, begin, digest_of_weights
 
 log = logging.getLogger(__name__)
 
@@ -252,8 +252,9 @@ class Workshop:
         settings = assignment.settings or self.settings
         plan, lesson = self.plan_of(self.family, assignment.size), assignment.lesson
         threads = 1 if trains_alone(lesson, settings) else most_threads
+        start = "random" if assignment.start is None else digest_of_weights(assignment.start.weights)
         # What is trained in a stack rounds differently from what is trained alone.
-        student = f"{self.family.digest} {assignment.size} from {_digest_of(assignment.start)} of {stacked}"
+        student = f"{self.family.digest} {assignment.size} from {start} of {stacked}"
         key = key_of(lesson, settings, seed=self.seed, student=student, plan=plan, threads=threads)
         return Order(
             family=self.family,
@@ -348,15 +349,6 @@ def _beside(orders: Sequence[Order], workers: int) -> int:
     distinct = {order.saved: order for order in orders}.values()
     seconds = sum(_arithmetic(order) for order in distinct) * USUAL_S
     return min(workers, len(distinct)) if seconds > WORTH_PROCESSES_S else 1
-
-
-def _digest_of(start: Start | None) -> str:
-    if start is None:
-        return "random"
-    digest = hashlib.sha256()
-    for name, value in sorted(start.weights.items()):
-        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -17,10 +18,10 @@ class Start:
     weights: dict[str, Tensor]
 
 
-def digest_of_weights(module: nn.Module) -> str:
-    """Return the sha256 of the names and values of a module's weights and buffers, in hex."""
+def digest_of_weights(weights: Mapping[str, Tensor]) -> str:
+    """Return the sha256 of the names and values of weights and buffers, as a state dict has them, in hex."""
     digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
+    for name, value in sorted(weights.items()):
         digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 

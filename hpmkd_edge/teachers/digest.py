@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpmkd_edge.tasks.task import Images, Rows
-
-BLOCK = 1 << 20
 
 
 def digest_of(parts: Iterable[str | bytes]) -> str:
@@ -22,15 +19,6 @@ def digest_of(parts: Iterable[str | bytes]) -> str:
         content = part.encode() if isinstance(part, str) else part
         state.update(len(content).to_bytes(8, "little"))
         state.update(content)
-    return state.hexdigest()
-
-
-def digest_of_file(path: Path) -> str:
-    """Return the sha256 of a file's bytes in hex, read a block at a time."""
-    state = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            state.update(block)
     return state.hexdigest()
 
 

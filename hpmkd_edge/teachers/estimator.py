@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpmkd_edge.errors import BadData, BadTeacher
+from hpmkd_edge.store.objects import digest_of_file
 from hpmkd_edge.tasks.task import Inputs, Rows, Table, Task
 from hpmkd_edge.teachers.answers import AS_LOGARITHMS, answer_in_batches, first_line, logarithms, running
-from hpmkd_edge.teachers.digest import digest_of, digest_of_file
+from hpmkd_edge.teachers.digest import digest_of
 from hpmkd_edge.teachers.features import ImageInput, check_numbers, data_frame, number_matrix
 from hpmkd_edge.teachers.normalization import RAW
 from hpmkd_edge.teachers.request import TeacherRequest

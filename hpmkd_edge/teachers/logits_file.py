@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpmkd_edge.errors import BadTeacher
+from hpmkd_edge.store.objects import digest_of_file
 from hpmkd_edge.tasks.task import Rows, Task
 from hpmkd_edge.teachers.answers import AS_LOGARITHMS, are_probabilities, first_line, logarithms
-from hpmkd_edge.teachers.digest import digest_of, digest_of_file
+from hpmkd_edge.teachers.digest import digest_of
 from hpmkd_edge.teachers.request import TeacherRequest
 
 ANSWERS: Final = ("logits", "probabilities")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpmkd_edge.errors import BadTeacher
+from hpmkd_edge.store.objects import digest_of_file
 from hpmkd_edge.tasks.task import Column, Inputs, Rows, Table
 from hpmkd_edge.teachers.answers import (
     AS_LOGARITHMS,
@@ -23,7 +24,7 @@ from hpmkd_edge.teachers.answers import (
     logarithms,
     running,
 )
-from hpmkd_edge.teachers.digest import digest_of, digest_of_file
+from hpmkd_edge.teachers.digest import digest_of
 from hpmkd_edge.teachers.features import check_numbers, image_input, number_matrix
 from hpmkd_edge.teachers.request import TeacherRequest
 from hpmkd_edge.teachers.teacher import OnnxGraph

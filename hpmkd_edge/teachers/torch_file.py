@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hpmkd_edge.errors import BadTeacher
 from hpmkd_edge.python_file import PythonFile, load_python_file
+from hpmkd_edge.store.objects import digest_of_file
 from hpmkd_edge.tasks.task import Images, Inputs, Rows, Table
 from hpmkd_edge.teachers.answers import (
     AS_LOGARITHMS,
@@ -25,7 +26,7 @@ from hpmkd_edge.teachers.answers import (
     logarithms,
     running,
 )
-from hpmkd_edge.teachers.digest import digest_of, digest_of_array, digest_of_file
+from hpmkd_edge.teachers.digest import digest_of, digest_of_array
 from hpmkd_edge.teachers.features import ImageInput, check_numbers, number_matrix
 from hpmkd_edge.teachers.normalization import UNIT
 from hpmkd_edge.teachers.request import TeacherRequest

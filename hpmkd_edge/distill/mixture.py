@@ -57,31 +57,33 @@ def mixtures(
         return ()
     labels = untaught.labels.cpu().numpy()
     digests = " ".join(source.digest for source in sources)
-
     count = len(sources)
 
-    def lesson(weigh: Callable[[Tensor, NDArray[np.float32]], NDArray[np.float32]], kind: str) -> Lesson:
-        # View by view: all teachers' answers to all views at once would be gigabytes for a hundred classes.
-        logits = []
+    def lessons(**ways: Callable[[Tensor, NDArray[np.float32]], NDArray[np.float32]]) -> dict[str, Lesson]:
+        # View by view: all teachers' answers to all views at once would be gigabytes for a hundred classes. Once for
+        # all ways: to find a view's answers all of its pixels are hashed.
+        logits: dict[str, list[NDArray[np.float32]]] = {way: [] for way in ways}
         for view, rows in zip(views, untaught.views, strict=True):
             teachers = _stacked(sources, view)
-            logits.append(mixture_logits(teachers, weigh(rows, teachers)))
-        return guided(untaught, logits, sources=f"{kind} of {digests}")
+            for way, weigh in ways.items():
+                logits[way].append(mixture_logits(teachers, weigh(rows, teachers)))
+        return {way: guided(untaught, found, sources=f"{way} {seed} of {digests}") for way, found in logits.items()}
 
     if not attention:
         even = np.full((len(labels), count), 1 / count, np.float32)
-        return (Mixture(name=f"KD from the mean of {count}", lesson=lesson(lambda *_: even, "mean"), worth=None),)
+        made = lessons(mean=lambda *_: even)
+        return (Mixture(name=f"KD from the mean of {count}", lesson=made["mean"], worth=None),)
     features, answers = _features(untaught, untaught.views[0]), _stacked(sources, views[0])
     net = cross_fit(features, answers, labels, seed=seed)
+    made = lessons(
+        by_label=lambda _, teachers: closed_form(teachers, labels),
+        attention=lambda rows, teachers: net.weights(_features(untaught, rows), teachers),
+    )
     return (
-        Mixture(
-            name=f"KD from {count}, weighed by label",
-            lesson=lesson(lambda _, teachers: closed_form(teachers, labels), "closed form"),
-            worth=None,
-        ),
+        Mixture(name=f"KD from {count}, weighed by label", lesson=made["by_label"], worth=None),
         Mixture(
             name=f"KD from {count}, by attention",
-            lesson=lesson(lambda rows, teachers: net.weights(_features(untaught, rows), teachers), f"attention {seed}"),
+            lesson=made["attention"],
             worth=worth_of(net.weights(features, answers), answers, labels),
         ),
     )

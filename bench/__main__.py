@@ -13,19 +13,22 @@ from hpmkd_edge.bench.protocol import SAMPLINGS
 from hpmkd_edge.bench.runtimes.choose import RUNTIMES
 from hpmkd_edge.bench.runtimes.feeds import feeds_of_file
 from hpmkd_edge.errors import EdgeError
+from hpmkd_edge.export.artifact import PREPROCESSING_RUNTIME
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure as the command line asks, write the profile, print it; return the exit code."""
     asked = _parser().parse_args(arguments)
+    first = (asked.preprocessing, PREPROCESSING_RUNTIME) if asked.preprocessing else (asked.model, asked.runtime)
     try:
         profile = measure(
             asked.model,
             runtime=asked.runtime,
-            feeds=feeds_of_file(asked.model, runtime=asked.runtime),
+            feeds=feeds_of_file(first[0], runtime=first[1]),
             sampling=SAMPLINGS[asked.protocol],
             threads=asked.threads,
             precision=asked.precision,
+            preprocessing=asked.preprocessing,
         )
         write_profile(profile, asked.output)
     except EdgeError as error:
@@ -43,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m hpmkd_edge.bench", description="Measure a model file on made-up inputs of one row."
     )
     parser.add_argument("model", type=Path, help="the ONNX file")
+    parser.add_argument("--preprocessing", type=Path, metavar="FILE", help="run before it, in ONNX Runtime on the CPU")
     parser.add_argument("--runtime", choices=sorted(RUNTIMES), default="onnxruntime")
     parser.add_argument("--protocol", choices=list(SAMPLINGS), default="standard")
     parser.add_argument("--threads", type=int, default=1, help="within an operator, on a CPU")
@@ -64,9 +68,11 @@ def _lines(profile: Profile) -> list[str]:
         ("engine build", profile.engine_build_s, "s"),
         ("p50 over the reference's", profile.relative, ""),
         ("peak memory", profile.peak_memory_mb, "MB"),
-        ("file", profile.model_bytes / 1e6, "MB"),
+        ("file" if profile.preprocessing is None else "both files", profile.model_bytes / 1e6, "MB"),
     ]
-    title = f"{profile.model} on {profile.host.model}, {profile.runtime} {profile.runtime_version}"
+    before = profile.preprocessing
+    behind = f" behind {before.file} in {before.runtime} {before.runtime_version}" if before else ""
+    title = f"{profile.model} on {profile.host.model}, {profile.runtime} {profile.runtime_version}{behind}"
     table = [f"  {name:<26}{_number(value):>12} {unit}".rstrip() for name, value, unit in rows]
     flags = [f"  not valid for a gate: {flag}" for flag in profile.flags]
     return [

@@ -21,6 +21,7 @@ class Job:
 
     Attributes:
         models: absolute paths; those of one process are timed in turn.
+        preprocessing: the file that runs before each model, or None.
         sampling: how they are timed; None to take the memory only.
         names: the names of each model's inputs; their arrays lie beside the job.
     """
@@ -28,6 +29,7 @@ class Job:
     runtime: str
     threads: int
     models: tuple[Path, ...]
+    preprocessing: tuple[Path | None, ...]
     names: tuple[tuple[str, ...], ...]
     sampling: Sampling | None
 

@@ -14,11 +14,12 @@ from hpmkd_edge import __version__
 from hpmkd_edge.bench.host import describe_host
 from hpmkd_edge.bench.job import Job
 from hpmkd_edge.bench.process import Visit, visit
-from hpmkd_edge.bench.profile import Host, Profile
+from hpmkd_edge.bench.profile import Host, Preprocessing, Profile
 from hpmkd_edge.bench.protocol import Sampling
 from hpmkd_edge.bench.runtimes.choose import choose_runtime
 from hpmkd_edge.bench.runtimes.runtime import Feeds, check_file
 from hpmkd_edge.errors import BadConfiguration
+from hpmkd_edge.export.artifact import PREPROCESSING_RUNTIME
 
 # An engine may take ten minutes to build, and MLPerf's sampling takes ten more.
 TIMEOUT_S: Final = 1800.0
@@ -39,6 +40,7 @@ class _Plan:
             runtime=self.runtime,
             threads=self.threads,
             models=tuple(model.path.resolve() for model in models),
+            preprocessing=tuple(model.preprocessing and model.preprocessing.resolve() for model in models),
             names=tuple(tuple(model.feeds) for model in models),
             sampling=self.sampling if timed else None,
         )
@@ -47,9 +49,10 @@ class _Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Model:
-    """A file to measure, and on what."""
+    """A file to measure, what runs before it, and on what."""
 
     path: Path
+    preprocessing: Path | None
     feeds: Feeds
     precision: str
 
@@ -62,6 +65,7 @@ def measure(
     sampling: Sampling,
     threads: int = 1,
     precision: str = "fp32",
+    preprocessing: Path | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> Profile:
     """Measure one model file: latency beside the reference model, memory, load, first run, warm-up.
@@ -73,6 +77,7 @@ def measure(
         sampling: how long, and in how many processes.
         threads: within an operator, on a CPU.
         precision: what the record calls the file's.
+        preprocessing: the file that ONNX Runtime runs before it, in the same timed call; *feeds* are then that file's.
         timeout_s: for each process.
 
     Raises:
@@ -81,7 +86,8 @@ def measure(
         MeasurementFailed: the file cannot be loaded or run, or a process crashed or took too long.
     """
     plan = _Plan(runtime=runtime, threads=threads, sampling=sampling, timeout_s=timeout_s)
-    (profile,) = _measure(plan, [_Model(path=path, feeds=feeds, precision=precision)])
+    model = _Model(path=path, preprocessing=preprocessing, feeds=feeds, precision=precision)
+    (profile,) = _measure(plan, [model])
     return profile
 
 
@@ -92,6 +98,7 @@ def compare(
     runtime: str,
     sampling: Sampling,
     threads: int = 1,
+    preprocessing: Sequence[Path | None] | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> tuple[Profile, ...]:
     """Measure several model files, run by run in turn in one process, so that their ratios hold.
@@ -104,6 +111,7 @@ def compare(
         runtime: a key of `RUNTIMES`.
         sampling: how long, and in how many processes.
         threads: within an operator, on a CPU.
+        preprocessing: for each model the file that runs before it, or None; None where none has one.
         timeout_s: for each process.
 
     Returns:
@@ -113,7 +121,11 @@ def compare(
         BadConfiguration, RuntimeUnavailable, MeasurementFailed: as `measure`.
     """
     plan = _Plan(runtime=runtime, threads=threads, sampling=sampling, timeout_s=timeout_s)
-    models = [_Model(path=path, feeds=one, precision="fp32") for path, one in zip(paths, feeds, strict=True)]
+    before = preprocessing or [None] * len(paths)
+    models = [
+        _Model(path=path, preprocessing=first, feeds=one, precision="fp32")
+        for path, first, one in zip(paths, before, feeds, strict=True)
+    ]
     return _measure(plan, models)
 
 
@@ -121,8 +133,8 @@ def _measure(plan: _Plan, models: Sequence[_Model]) -> tuple[Profile, ...]:
     choose_runtime(plan.runtime)
     if plan.threads < 1:
         raise BadConfiguration(f"{plan.threads} threads were asked for; at least 1 is needed.")
-    for model in models:
-        check_file(model.path)
+    for path in (path for model in models for path in (model.path, model.preprocessing) if path is not None):
+        check_file(path)
     host = describe_host()
     visits = [plan.visit(models, timed=True) for _ in range(plan.sampling.processes)]
     profiles = []
@@ -144,13 +156,14 @@ def _pooled(
 ) -> Profile:
     """Join what all processes saw of the i-th model: their samples in a row, the median of their times."""
     seen = [one.seen[i] for one in visits]
-    content = model.path.read_bytes()
+    content, before = model.path.read_bytes(), _described(model.preprocessing)
     builds = [one.engine_build_s for one in seen if one.engine_build_s is not None]
     shares = [one.enqueue_share for one in seen if one.enqueue_share is not None]
     return Profile(
         model=model.path.name,
         model_sha256=sha256(content).hexdigest(),
-        model_bytes=len(content),
+        model_bytes=len(content) + (before.bytes if before else 0),
+        preprocessing=before,
         runtime=plan.runtime,
         runtime_version=seen[0].runtime_version,
         providers=seen[0].providers,
@@ -173,6 +186,19 @@ def _pooled(
         host=host,
         tool_version=__version__,
         taken_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+
+
+def _described(preprocessing: Path | None) -> Preprocessing | None:
+    if preprocessing is None:
+        return None
+    content = preprocessing.read_bytes()
+    return Preprocessing(
+        file=preprocessing.name,
+        sha256=sha256(content).hexdigest(),
+        bytes=len(content),
+        runtime=PREPROCESSING_RUNTIME,
+        runtime_version=choose_runtime(PREPROCESSING_RUNTIME).version(),
     )
 
 

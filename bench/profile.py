@@ -45,6 +45,17 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Preprocessing:
+    """The file that runs before the model, on the CPU, in every timed call."""
+
+    file: str
+    sha256: str
+    bytes: int
+    runtime: str
+    runtime_version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """One model file, one runtime, one host.
 
@@ -55,6 +66,7 @@ class Profile:
     `engine_build_s` is None where no engine was built.
     `placement_share` is the share of the multiply-adds that the intended provider executes: 1 where it is
     the only one, None where there are several and it was not taken.
+    `preprocessing` is None where the model takes raw rows itself; `model_bytes` are those of both files.
     `warmup_settled` says whether the medians of two blocks came near each other within the limit.
     `enqueue_share` is the host's time to hand over the work relative to the device's to do it; None on a CPU.
     """
@@ -63,6 +75,7 @@ class Profile:
     model: str
     model_sha256: str
     model_bytes: int
+    preprocessing: Preprocessing | None = None
     runtime: str
     runtime_version: str
     providers: tuple[str, ...]
@@ -99,6 +112,12 @@ class Profile:
     def percentile_lower_bound_ms(self, p: float) -> float | None:
         """Return the lower bound of the p-th percentile at 99 % confidence, or None if n is too small."""
         return _ranked_ms(self.samples_ns, rank_below(len(self.samples_ns), p))
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The sha256 of each file that was timed, in the order in which they run."""
+        before = () if self.preprocessing is None else (self.preprocessing.sha256,)
+        return (*before, self.model_sha256)
 
     @property
     def p50_ms(self) -> float | None:
@@ -203,7 +222,8 @@ def _too_few(profile: Profile) -> str | None:
 
 
 def _noisy(profile: Profile) -> str | None:
-    most = NOISY_GPU if profile.runtime == "tensorrt" else NOISY_CPU
+    # A preprocessing file is run by the CPU.
+    most = NOISY_GPU if profile.runtime == "tensorrt" and profile.preprocessing is None else NOISY_CPU
     if profile.cv is None or profile.cv <= most:
         return None
     return f"the runs vary by {profile.cv:.1%} (standard deviation over mean); at most {most:.1%} is needed."

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hpmkd_edge.bench.runtimes.chain import open_model
 from hpmkd_edge.bench.runtimes.choose import choose_runtime
 from hpmkd_edge.bench.runtimes.runtime import Feeds
 from hpmkd_edge.errors import BadData, MeasurementFailed
@@ -46,7 +47,12 @@ class Score:
 
 
 def answer(
-    path: Path, feeds: Mapping[str, NDArray[Any]], *, runtime: str = "onnxruntime", batch: int = 256
+    path: Path,
+    feeds: Mapping[str, NDArray[Any]],
+    *,
+    runtime: str = "onnxruntime",
+    batch: int = 256,
+    preprocessing: Path | None = None,
 ) -> NDArray[np.float32]:
     """Return the file's first output on all rows, [N, K], run in batches on all cores of this process.
 
@@ -55,6 +61,7 @@ def answer(
         feeds: arrays of N ≥ 1 rows each, by input name; strings as objects.
         runtime: a key of `RUNTIMES`.
         batch: rows a run.
+        preprocessing: the file that runs before it in ONNX Runtime, or None; *feeds* are then that file's.
 
     Raises:
         BadData: the inputs have no rows, or not the same number.
@@ -67,7 +74,8 @@ def answer(
     if rows == 0 or set(lengths.values()) != {rows}:
         raise BadData(f"the inputs have {lengths} rows; the same number, at least 1, is needed.")
     first = _rows(feeds, 0, batch)
-    session = choose_runtime(runtime).load(path, len(os.sched_getaffinity(0)), first)
+    threads = len(os.sched_getaffinity(0))
+    session = open_model(choose_runtime(runtime), path, threads, first, preprocessing=preprocessing)
     answers = []
     for start in range(0, rows, batch):
         part = session.run(_rows(feeds, start, batch))
@@ -82,7 +90,12 @@ def answer(
 
 
 def score(
-    path: Path, feeds: Mapping[str, NDArray[Any]], labels: NDArray[np.int64], *, runtime: str = "onnxruntime"
+    path: Path,
+    feeds: Mapping[str, NDArray[Any]],
+    labels: NDArray[np.int64],
+    *,
+    runtime: str = "onnxruntime",
+    preprocessing: Path | None = None,
 ) -> Score:
     """Answer all rows and compare with *labels*, [N], each in 0 … K − 1; the output is probabilities.
 
@@ -91,7 +104,7 @@ def score(
         BadConfiguration, RuntimeUnavailable: as `answer`.
         MeasurementFailed: as `answer`, or an answer is not a number.
     """
-    answers_NK = answer(path, feeds, runtime=runtime)
+    answers_NK = answer(path, feeds, runtime=runtime, preprocessing=preprocessing)
     if not np.isfinite(answers_NK).all():
         bad = int(np.count_nonzero(~np.isfinite(answers_NK).all(axis=1)))
         raise MeasurementFailed(f"{path.name} answers {bad} rows with NaN or infinity; probabilities are needed.")

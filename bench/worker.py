@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from hpmkd_edge.bench import footprint
 from hpmkd_edge.bench.job import Answer, Job, Seen, read_job, write_answer
 from hpmkd_edge.bench.reference import reference_feeds, reference_file
+from hpmkd_edge.bench.runtimes.chain import open_model
 from hpmkd_edge.bench.runtimes.choose import choose_runtime
 from hpmkd_edge.bench.runtimes.runtime import Feeds, Runtime, Session
 from hpmkd_edge.bench.timing import Turn, Warmup, sample, time_run, warm_up
 from hpmkd_edge.errors import EdgeError
+from hpmkd_edge.export.artifact import PREPROCESSING_RUNTIME
 
 # Buffers have their final size by then. The warm-up proper comes after the memory was read: its list of
 # times alone would add 5 MB to a model of 7 µs.
@@ -42,12 +44,14 @@ def main(folder: Path) -> int:
 def _carry_out(job: Job, feeds: tuple[Feeds, ...]) -> tuple[tuple[Seen, ...], tuple[NDArray[np.int64], ...]]:
     runtime = choose_runtime(job.runtime)
     version = runtime.version()  # imports the library: it belongs to the baseline
+    if any(job.preprocessing):
+        choose_runtime(PREPROCESSING_RUNTIME).version()
     gc.collect()
     countable = footprint.reset_high_water()
     baseline = footprint.resident_bytes()
     turns, seen = [], []
-    for path, one in zip(job.models, feeds, strict=True):
-        turn, load_ms = _loaded(runtime, path, job.threads, one)
+    for path, preprocessing, one in zip(job.models, job.preprocessing, feeds, strict=True):
+        turn, load_ms = _loaded(runtime, path, job.threads, one, preprocessing)
         first_run_ms = time_run(turn) / 1e6
         for _ in range(MEMORY_RUNS):
             time_run(turn)
@@ -76,10 +80,12 @@ def _carry_out(job: Job, feeds: tuple[Feeds, ...]) -> tuple[tuple[Seen, ...], tu
         return tuple(seen), sample([*turns, reference], job.sampling)
 
 
-def _loaded(runtime: Runtime, path: Path, threads: int, feeds: Feeds) -> tuple[Turn, float]:
+def _loaded(
+    runtime: Runtime, path: Path, threads: int, feeds: Feeds, preprocessing: Path | None = None
+) -> tuple[Turn, float]:
     """Load a model; return it and the milliseconds of that, without what building an engine took."""
     began = perf_counter_ns()
-    session: Session = runtime.load(path, threads, feeds)
+    session: Session = open_model(runtime, path, threads, feeds, preprocessing=preprocessing)
     ms = (perf_counter_ns() - began) / 1e6
     return Turn(session=session, feeds=feeds), ms - 1000 * (session.engine_build_s or 0.0)
 

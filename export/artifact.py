@@ -5,6 +5,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+# What ships is called so; the second only where the student's own runtime cannot take the raw rows.
+STUDENT: Final = "student.onnx"
+PREPROCESSING: Final = "preprocessing.onnx"
+PREPROCESSING_RUNTIME: Final = "onnxruntime"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,18 +30,25 @@ class Parity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """A model file; *precision* is carried in its graph."""
+    """A model file, and the file that makes its features where it does not take raw rows itself.
+
+    Attributes:
+        precision: carried in the model's graph.
+        preprocessing: run by ONNX Runtime on the CPU before the model, or None.
+    """
 
     path: Path
     precision: str
     parity: Parity | None
+    preprocessing: Path | None = None
 
     @property
     def file_bytes(self) -> int:
-        """Size of the file."""
-        return self.path.stat().st_size
+        """Size of all that ships."""
+        before = 0 if self.preprocessing is None else self.preprocessing.stat().st_size
+        return before + self.path.stat().st_size
 
     @property
     def sha256(self) -> str:
-        """Of the file's bytes, in hex."""
+        """Of the model file's bytes, in hex; its metadata has that of its preprocessing."""
         return hashlib.sha256(self.path.read_bytes()).hexdigest()

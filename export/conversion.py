@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from hpmkd_edge.export.artifact import Artifact
+from hpmkd_edge.export.artifact import PREPROCESSING, PREPROCESSING_RUNTIME, STUDENT, Artifact
 from hpmkd_edge.export.parity import check_parity, compare_answers
 from hpmkd_edge.export.table_graph import join_graphs, table_graph
 from hpmkd_edge.export.torch_graph import FromFeatures, FromPixels, torch_graph
-from hpmkd_edge.students.inlet import ImageInlet, Inlet
+from hpmkd_edge.students.inlet import ImageInlet, Inlet, TableInlet
 from hpmkd_edge.tasks.task import Rows
 from hpmkd_edge.teachers.teacher import TorchGraph
 
@@ -28,7 +31,7 @@ Answer = Callable[[Path, Mapping[str, NDArray[np.generic]]], NDArray[np.float32]
 def student_graph(module: nn.Module, inlet: Inlet) -> onnx.ModelProto:
     """Build the graph from raw rows to `probabilities` [N, K].
 
-    Images enter as `images`, uint8 [N, H, W, C]; a table's columns each by their own name, [N, 1], float32 or string.
+    Images enter as `images`, uint8 [N, H, W, C]; a table's columns each by their own name, [N, 1], float32, string or int64.
 
     Raises:
         ConversionFailed: torch cannot export the module.
@@ -37,13 +40,27 @@ def student_graph(module: nn.Module, inlet: Inlet) -> onnx.ModelProto:
     if isinstance(inlet, ImageInlet):
         pixels = torch.zeros((2, *inlet.sides, len(inlet.mean)), dtype=torch.uint8)
         return torch_graph(FromPixels(module, inlet).eval(), pixels, name_in="images", name_out="probabilities")
-    body = torch_graph(
-        FromFeatures(module).eval(),
-        torch.zeros((2, *inlet.features)),
-        name_in="features",
-        name_out="probabilities",
-    )
-    return join_graphs(table_graph(inlet.encoding), body, via="features")
+    return join_graphs(table_graph(inlet.encoding), _body(module, inlet, "features"), via="features")
+
+
+def _body(module: nn.Module, inlet: TableInlet, features: str) -> onnx.ModelProto:
+    """Build the graph from *features*, float32 [N, F], to `probabilities`."""
+    example = torch.zeros((2, *inlet.features))
+    return torch_graph(FromFeatures(module).eval(), example, name_in=features, name_out="probabilities")
+
+
+def needs_cut(inlet: Inlet, runtime: str) -> bool:
+    """Say whether *runtime* lacks operators for the raw rows, so that a preprocessing file must run before it.
+
+    TensorRT takes ONNX's own operators on numbers, and nothing of text, nor of the ai.onnx.ml set.
+    """
+    if runtime != "tensorrt" or isinstance(inlet, ImageInlet):
+        return False
+    from onnx import TensorProto
+
+    graph = table_graph(inlet.encoding)
+    text = any(one.type.tensor_type.elem_type == TensorProto.STRING for one in graph.graph.input)
+    return text or any(opset.domain not in ("", "ai.onnx") for opset in graph.opset_import)
 
 
 def save_graph(graph: onnx.ModelProto, path: Path, facts: Mapping[str, str]) -> None:
@@ -58,27 +75,78 @@ def save_graph(graph: onnx.ModelProto, path: Path, facts: Mapping[str, str]) -> 
     beside.replace(path)
 
 
-def convert(
-    module: nn.Module, inlet: Inlet, rows: Rows, path: Path, *, facts: Mapping[str, str], answer: Answer
+def save_student(
+    module: nn.Module, inlet: Inlet, path: Path, *, facts: Mapping[str, str], cut_for: str | None = None
 ) -> Artifact:
-    """Export a trained student to *path*, and compare the file with it from raw rows on.
+    """Export a student to *path*; where it is cut, to a preprocessing file beside it and, what follows, to *path*.
+
+    Each of two files says in its metadata, as `hpmkd_edge.files`, which files there are, in the order in which they
+    run, in which runtime, and what each takes and gives; the second has the sha256 of the first.
+
+    Args:
+        facts: of each file's metadata.
+        cut_for: the runtime of the second file, or None for one file.
+
+    Raises:
+        ConversionFailed: torch cannot export the module.
+    """
+    if cut_for is None:
+        save_graph(student_graph(module, inlet), path, facts)
+        return Artifact(path=path, precision="fp32", parity=None)
+    assert isinstance(inlet, TableInlet)
+    first = table_graph(inlet.encoding)
+    (link,) = (output.name for output in first.graph.output)
+    files = [
+        {"file": PREPROCESSING, "runtime": PREPROCESSING_RUNTIME, "takes": "raw columns", "gives": link},
+        {"file": STUDENT, "runtime": cut_for, "takes": link, "gives": "probabilities"},
+    ]
+    facts = {**facts, "hpmkd_edge.files": json.dumps(files, ensure_ascii=False)}
+    before = path.with_name(f"{path.stem}-{PREPROCESSING}")
+    save_graph(first, before, facts)
+    digest = hashlib.sha256(before.read_bytes()).hexdigest()
+    save_graph(_body(module.cpu().eval(), inlet, link), path, {**facts, "hpmkd_edge.preprocessing_sha256": digest})
+    return Artifact(path=path, precision="fp32", parity=None, preprocessing=before)
+
+
+def convert(
+    module: nn.Module,
+    inlet: Inlet,
+    rows: Rows,
+    path: Path,
+    *,
+    facts: Mapping[str, str],
+    answer: Answer,
+    cut_for: str | None = None,
+) -> Artifact:
+    """Export a trained student, as `save_student`, and compare what is exported with it from raw rows on.
 
     Args:
         rows: real rows for the comparison.
         facts: the file's metadata: class names, preprocessing, versions.
-        answer: runs a model file on named arrays, and gives probabilities [N, K].
+        answer: runs a file on named arrays, and gives its first output: probabilities [N, K], or features [N, F].
+        cut_for: the runtime of the second of two files, or None for one file.
 
     Raises:
         ConversionFailed: torch cannot export the module.
         ParityBroken: the file does not answer as the module does.
     """
-    save_graph(student_graph(module, inlet), path, facts)
+    artifact = save_student(module, inlet, path, facts=facts, cut_for=cut_for)
     with torch.inference_mode():
         logits = module(inlet.open(inlet.store(rows.inputs)))
         wanted = torch.softmax(logits.float(), dim=1).numpy()
-    parity = compare_answers(answer(path, rows.inputs.feeds()), wanted)
-    check_parity(parity, "fp32")
-    return Artifact(path=path, precision="fp32", parity=parity)
+    feeds: Mapping[str, NDArray[np.generic]] = rows.inputs.feeds()
+    if artifact.preprocessing is not None:
+        feeds = {_input_of(path): answer(artifact.preprocessing, feeds)}
+    parity = compare_answers(answer(path, feeds), wanted)
+    check_parity(parity, artifact.precision)
+    return replace(artifact, parity=parity)
+
+
+def _input_of(path: Path) -> str:
+    import onnx
+
+    (only,) = onnx.load(path).graph.input
+    return str(only.name)
 
 
 def export_teacher(graph: TorchGraph, path: Path) -> Path:

@@ -1,6 +1,7 @@
 """The encoding of a table as an ONNX graph, so that the device takes raw rows; and joining two graphs."""
 
-# Shape suffixes: B = batch, M = columns of numbers, F = features.
+# Shape suffixes: B = batch, M = columns of numbers, S = shares of bins, F = features, V = values of categories of whole
+# numbers.
 
 from __future__ import annotations
 
@@ -22,9 +23,11 @@ FEATURES: Final = "features"
 def table_graph(encoding: Encoding) -> onnx.ModelProto:
     """Return the graph of `encode`: the same features from one input a column.
 
-    Inputs: every column under its own name, float32 [batch, 1] (NaN is missing) or string [batch, 1] ("" is
-    missing). Output: float32 [batch, F], named `features`, or with underscores before it where a column has
-    that name. All numbers are scaled together, so their nodes do not grow with the columns.
+    Inputs: every column under its own name, float32 [batch, 1] (NaN is missing), string [batch, 1] ("" is
+    missing) or int64 [batch, 1] (MISSING_NUMBER is missing). Output: float32 [batch, F], named `features`, or
+    with underscores before it where a column has that name. All numbers are encoded together, and so are all
+    categories of whole numbers: only those of text have nodes of their own, and other operators than the
+    standard ones.
     """
     from onnx import TensorProto, checker, helper, numpy_helper
 
@@ -54,12 +57,19 @@ def table_graph(encoding: Encoding) -> onnx.ModelProto:
         scaled_BM = node("Div", "scaled", node("Sub", "centered", filled_BM, mean_M), deviation_M)
         limits = (constant("least", np.float32(-CLIP)), constant("most", np.float32(CLIP)))
         pieces.append(node("Clip", "clipped", scaled_BM, *limits))
+        owners_S, middle_S, width_S = encoding.bins()
+        if len(owners_S):
+            spread_BS = node("Gather", "spread", filled_BM, constant("owners", owners_S), axis=1)
+            shifted_BS = node("Sub", "shifted", spread_BS, constant("middle", middle_S))
+            shares_BS = node("Div", "shares", shifted_BS, constant("width", width_S))
+            ends = (constant("below", np.float32(-0.5)), constant("above", np.float32(0.5)))
+            pieces.append(node("Clip", "bounded", shares_BS, *ends))
         marked = [place for place, number in enumerate(numbers) if number.marks_missing]
         if marked:
             places = constant("marked", np.array(marked, np.int64))
             marks = node("Gather", "marks", missing_BM, places, axis=1)
             pieces.append(node("Cast", "marks_as_numbers", marks, to=TensorProto.FLOAT))
-    for place, category in enumerate(encoding.categories):
+    for place, category in enumerate(one for one in encoding.categories if one.holds_text):
         # zeros=1: a word that train did not show is 0 in every feature.
         hot = node(
             "OneHotEncoder",
@@ -70,17 +80,22 @@ def table_graph(encoding: Encoding) -> onnx.ModelProto:
             zeros=1,
         )
         pieces.append(node("Flatten", f"flat_{place}", hot, axis=1))
+    whole = [one for one in encoding.categories if not one.holds_text]
+    if whole:
+        raw = node("Concat", "whole", *(category.name for category in whole), axis=1)
+        owners_V = constant("whole_owners", np.repeat(np.arange(len(whole)), [category.width for category in whole]))
+        known_V = constant("known", np.array([value for category in whole for value in category.words], np.int64))
+        same_BV = node("Equal", "same", node("Gather", "whole_spread", raw, owners_V, axis=1), known_V)
+        pieces.append(node("Cast", "same_as_numbers", same_BV, to=TensorProto.FLOAT))
     nodes.append(helper.make_node("Concat", pieces, [output], name=inner + "features", axis=1))
 
-    numbered = {number.name for number in numbers}
-    inputs = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT if name in numbered else TensorProto.STRING, ["batch", 1])
-        for name in names
-    ]
+    types = {number.name: TensorProto.FLOAT for number in numbers}
+    types |= {one.name: TensorProto.STRING if one.holds_text else TensorProto.INT64 for one in encoding.categories}
+    inputs = [helper.make_tensor_value_info(name, types[name], ["batch", 1]) for name in names]
     result = helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch", encoding.width])
     graph = helper.make_graph(nodes, "table", inputs, [result], initializer=constants)
     opsets = [helper.make_opsetid("", OPSET)]
-    if encoding.categories:
+    if any(category.holds_text for category in encoding.categories):
         opsets.append(helper.make_opsetid("ai.onnx.ml", ML_OPSET))
     model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="hpmkd-edge")
     checker.check_model(model, full_check=True)

@@ -30,7 +30,6 @@ from hpmkd_edge.request import Request
 from hpmkd_edge.run_folder import RunFolder
 from hpmkd_edge.students.family import Size
 from hpmkd_edge.students.inherit import digest_of_weights
-from hpmkd_edge.targets import find_target, load_targets
 from hpmkd_edge.turns import PARITY_ROWS
 
 
@@ -251,8 +250,7 @@ def stand_for(request: Request, folder: RunFolder, stop: Callable[[], bool], *, 
     Raises:
         EdgeError: as `prepare`.
     """
-    # Any target will do: nothing is timed, and the file that is scored is this host's.
-    preparation = prepare(request, (find_target("host", load_targets(None)),), folder, stop)
+    preparation = prepare(request, folder, stop)
     return Stand(
         request=request,
         preparation=preparation,

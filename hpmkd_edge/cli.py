@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -15,9 +12,9 @@ from typing import Annotated
 import typer
 
 from hpmkd_edge import __version__
+from hpmkd_edge.conduct import before_a_run, reader_may_leave, refuse_targets, stopped_at_once
 from hpmkd_edge.errors import BadConfiguration, EdgeError
-from hpmkd_edge.flags import is_typed, takes_request
-from hpmkd_edge.progress import hide_bars
+from hpmkd_edge.flags import takes_request
 from hpmkd_edge.request import Request
 
 app = typer.Typer(
@@ -87,7 +84,7 @@ def compress(
     verbose: Verbose = False,
 ) -> None:
     """Hand in a trained model and a board; get a smaller model that fits, with the proof."""
-    _before_a_run(context, resume, quiet=quiet, verbose=verbose)
+    before_a_run(context, resume, quiet=quiet, verbose=verbose)
     request.check()
 
     from hpmkd_edge.compress import compress as run
@@ -99,10 +96,10 @@ def compress(
 
     folder = output or default_output(request) if resume is None else Path(str(resume).removesuffix(PARTIAL))
     # What a user's own code prints is no result.
-    with _stopped_at_once(folder), redirect_stdout(sys.stderr):
+    with stopped_at_once(folder), redirect_stdout(sys.stderr):
         reports = run(request, output=folder) if resume is None else take_up(resume)
     print(f"hpmkd-edge: the run is in {folder}", file=sys.stderr)
-    with _reader_may_leave():
+    with reader_may_leave():
         if format is Format.JSON:
             print(reports_to_json(reports))
         elif not quiet:
@@ -110,6 +107,48 @@ def compress(
                 show(report)
     code = exit_code_of([report.verdict for report in reports])
     raise typer.Exit(0 if code == 5 and not strict else code)
+
+
+@app.command(
+    epilog="""\b
+Examples:
+  hpmkd-edge distill --data digits
+  hpmkd-edge distill --data adult.csv --label income --split split --compression 15
+  hpmkd-edge distill --data photos.npz --teacher net.py:resnet56 --weights resnet56.pt --size 16x1
+  hpmkd-edge distill --resume runs/digits-distilled-20260102-030405"""
+)
+@takes_request
+def distill(
+    context: typer.Context,
+    request: Request,
+    output: Annotated[
+        Path | None, typer.Option(help="The run's folder. [default: runs/DATA-distilled-TIME]", metavar="DIR")
+    ] = None,
+    resume: Annotated[Path | None, typer.Option(help="Take up an interrupted run.", metavar="DIR")] = None,
+    format: Output = Format.TEXT,  # noqa: A002
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Train and export a student, without a target and without measuring its latency."""
+    before_a_run(context, resume, quiet=quiet, verbose=verbose)
+    refuse_targets(context, "distill")
+    request.check()
+
+    from hpmkd_edge.distillation import distill as run
+    from hpmkd_edge.distillation import distillation_output, resume_distillation
+    from hpmkd_edge.report.machine import to_json
+    from hpmkd_edge.report.terminal import show_distilled
+    from hpmkd_edge.run_folder import PARTIAL
+
+    folder = output or distillation_output(request) if resume is None else Path(str(resume).removesuffix(PARTIAL))
+    with stopped_at_once(folder), redirect_stdout(sys.stderr):
+        distilled = run(request, output=folder) if resume is None else resume_distillation(resume)
+    print(f"hpmkd-edge: the student is in {folder}", file=sys.stderr)
+    with reader_may_leave():
+        if format is Format.JSON:
+            print(to_json(distilled))
+        elif not quiet:
+            show_distilled(distilled)
 
 
 @app.command(
@@ -136,12 +175,8 @@ def ablate(
     verbose: Verbose = False,
 ) -> None:
     """Turn off each component in turn, and see what it is worth."""
-    _before_a_run(context, resume, quiet=quiet, verbose=verbose)
-    idle = [f"--{name}" for name in ("target", "targets", "rounds", "protocol") if is_typed(context, name)]
-    if idle:
-        raise BadConfiguration(
-            f"{', '.join(idle)} cannot go with ablate, which fits no target and measures no latency; leave it out."
-        )
+    before_a_run(context, resume, quiet=quiet, verbose=verbose)
+    refuse_targets(context, "ablate")
     request.check()
 
     from hpmkd_edge.ablation import ablate as run
@@ -151,10 +186,10 @@ def ablate(
     from hpmkd_edge.run_folder import PARTIAL
 
     folder = output or ablation_output(request) if resume is None else Path(str(resume).removesuffix(PARTIAL))
-    with _stopped_at_once(folder):
+    with stopped_at_once(folder):
         evidence = resume_ablation(resume) if resume else run(request, output=folder, seeds=seeds, arms=arm)
     print(f"hpmkd-edge: the evidence is in {folder}", file=sys.stderr)
-    with _reader_may_leave():
+    with reader_may_leave():
         if format is Format.JSON:
             print(to_json(evidence))
         elif not quiet:
@@ -191,7 +226,7 @@ def gate(
         targets=load_targets(targets) if targets else None,
         profiles=[read_profile(path) for path in profile or ()],
     )
-    with _reader_may_leave():
+    with reader_may_leave():
         if format is Format.JSON:
             print(verdicts_to_json(verdicts))
         else:
@@ -241,7 +276,7 @@ def profile(
     if output is not None:
         write_profile(measured, output)
     verdict = judge_cost(wanted, profile=measured, model_bytes=model.stat().st_size)
-    with _reader_may_leave():
+    with reader_may_leave():
         if format is Format.JSON:
             print(verdicts_to_json([verdict]))
         else:
@@ -257,7 +292,7 @@ def list_targets(targets: TargetsFile = None, format: Output = Format.TEXT) -> N
     from hpmkd_edge.targets import load_targets
 
     known = load_targets(targets)
-    with _reader_may_leave():
+    with reader_may_leave():
         print(to_json(known) if format is Format.JSON else targets_as_text(known))
 
 
@@ -269,7 +304,7 @@ def show_target(name: str, targets: TargetsFile = None, format: Output = Format.
     from hpmkd_edge.targets import find_target, load_targets
 
     found = find_target(name, load_targets(targets))
-    with _reader_may_leave():
+    with reader_may_leave():
         print(to_json(found) if format is Format.JSON else target_as_text(found))
 
 
@@ -290,7 +325,7 @@ def show_memory(format: Output = Format.TEXT) -> None:  # noqa: A002
     from hpmkd_edge.store.opening import open_store
 
     summary = summarize(open_store())
-    with _reader_may_leave():
+    with reader_may_leave():
         print(to_json(summary) if format is Format.JSON else summary_as_text(summary))
 
 
@@ -316,47 +351,6 @@ def prune_memory(
         print(f"{store.prune(round(gb * 1e9)) / 1e6:,.1f} MB of files were removed.")
     if trials is not None:
         print(f"{Memory(store.engine).prune(trials):,} trials were removed.")
-
-
-@contextmanager
-def _reader_may_leave() -> Iterator[None]:
-    """Let the reader of stdout close it, as `| head` does, without a complaint and without another exit code."""
-    try:
-        yield
-        sys.stdout.flush()
-    except (BrokenPipeError, SystemExit):  # rich turns the one into the other
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _before_a_run(context: typer.Context, resume: Path | None, *, quiet: bool, verbose: bool) -> None:
-    """Refuse flags beside --resume, and set what is shown while the run goes on."""
-    if resume is not None:
-        _refuse_beside_resume(context)
-    if quiet:
-        hide_bars()
-    logging.basicConfig(level=logging.WARNING, format="hpmkd-edge: %(message)s")
-    if verbose:
-        logging.getLogger("hpmkd_edge").setLevel(logging.INFO)
-
-
-@contextmanager
-def _stopped_at_once(folder: Path) -> Iterator[None]:
-    """Say how to take up what a second Ctrl-C has stopped."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        print(f"hpmkd-edge: stopped at once; what was saved can be taken up: --resume {folder}", file=sys.stderr)
-        raise typer.Exit(130) from None
-
-
-def _refuse_beside_resume(context: typer.Context) -> None:
-    """Stop where a flag of the run is given again: it would be ignored for the one that the run was started with."""
-    free = {"resume", "strict", "format", "quiet", "verbose"}
-    given = [f"--{name.replace('_', '-')}" for name in context.params if name not in free and is_typed(context, name)]
-    if given:
-        raise BadConfiguration(
-            f"{', '.join(given)} cannot go with --resume, which takes up a run as it was asked for; start a new run."
-        )
 
 
 def main() -> None:

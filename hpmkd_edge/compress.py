@@ -26,6 +26,7 @@ from hpmkd_edge import __version__
 from hpmkd_edge.bench.runtimes.choose import RUNTIMES
 from hpmkd_edge.bench.scoring import score
 from hpmkd_edge.errors import BadConfiguration, BadData, EdgeError, Interrupted
+from hpmkd_edge.export.artifact import PREPROCESSING, STUDENT
 from hpmkd_edge.interruption import listening
 from hpmkd_edge.plan.chain import Step, first_chain, resize
 from hpmkd_edge.preparation import Preparation, prepare
@@ -47,7 +48,8 @@ def compress(request: Request, *, output: Path | None = None) -> tuple[Report, .
 
     Returns:
         One report a target, also written as `report.json` and `report.md` beside `student.onnx`, `student.pt`,
-        `profile.json` and `manifest.json`; with several targets each has a folder of its own name in *output*.
+        `profile.json` and `manifest.json`; with several targets each has a folder of its own name in *output*. Where
+        the target's runtime cannot take the table's columns, `preprocessing.onnx` makes what `student.onnx` takes.
 
     Raises:
         EdgeError: see `hpmkd_edge.errors`. Bad input leaves nothing behind; an interrupted run leaves
@@ -91,7 +93,7 @@ def _run(request: Request, targets: tuple[Target, ...], folder: RunFolder) -> tu
     started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
     reports = []
     with listening() as interruption, leaving_only_what_is_of_use(folder, "compress", folder.discard_if_kept):
-        preparation = prepare(request, targets, folder, lambda: interruption.asked)
+        preparation = prepare(request, folder, lambda: interruption.asked)
         with closing(preparation.workshop.executor):
             for target in targets:
                 own = target.name if len(targets) > 1 else "."
@@ -167,15 +169,17 @@ def _fit_to(target: Target, preparation: Preparation, request: Request, facts: F
             teacher_parameters=preparation.best.teacher.parameters,
         )
     shipped = _ship(max(rounds, key=_merit), facts.folder)
-    beside = workbench.beside_teacher(shipped.artifact.path)
+    artifact = shipped.artifact
+    beside = workbench.beside_teacher(artifact)
 
     # The test rows are read here, once, after everything is chosen.
-    student = score(shipped.artifact.path, task.test.inputs.feeds(), task.test.labels)
-    teachers = [tutor.accuracy_on(task.test) for tutor in preparation.tutors]
+    test = task.test
+    student = score(artifact.path, test.inputs.feeds(), test.labels, preprocessing=artifact.preprocessing)
+    teachers = [tutor.accuracy_on(test) for tutor in preparation.tutors]
     verdict = judge(
         target,
         profile=shipped.profile,
-        model_bytes=shipped.artifact.file_bytes,
+        model_bytes=artifact.file_bytes,
         accuracy=student.accuracy,
         teacher_accuracy=teachers[0],
     )
@@ -210,7 +214,9 @@ def _merit(turn: Round) -> tuple[int, float]:
 
 
 def _ship(turn: Round, folder: Path) -> Round:
-    """Copy the file of *turn* to where it will be found."""
-    path = folder / "student.onnx"
+    """Copy the files of *turn* to where they will be found."""
+    path, before = folder / STUDENT, turn.artifact.preprocessing
     shutil.copyfile(turn.artifact.path, path)
-    return replace(turn, artifact=replace(turn.artifact, path=path))
+    if before is not None:
+        before = shutil.copyfile(before, folder / PREPROCESSING)
+    return replace(turn, artifact=replace(turn.artifact, path=path, preprocessing=before))

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hpmkd_edge import __version__
 from hpmkd_edge.distill.configuration import Experience, choose_schedule, settle
 from hpmkd_edge.distill.curriculum import Curriculum
 from hpmkd_edge.distill.executors import LocalProcesses
@@ -40,9 +42,8 @@ from hpmkd_edge.store.opening import open_store
 from hpmkd_edge.students.choose import open_family
 from hpmkd_edge.students.family import Size
 from hpmkd_edge.students.inlet import Inlet, fit_inlet, shape_of
-from hpmkd_edge.targets import Target
 from hpmkd_edge.tasks.source import open_task
-from hpmkd_edge.tasks.task import Rows, Table, Task
+from hpmkd_edge.tasks.task import Rows, Task
 from hpmkd_edge.teachers.cached import cached_logits
 from hpmkd_edge.teachers.estimator import fit_boosted
 from hpmkd_edge.teachers.open import open_teacher
@@ -123,6 +124,17 @@ class Preparation:
         counts = self.tutors[0].store.counts
         return counts["logits"].misses if "logits" in counts else 0
 
+    def facts(self, run_id: str) -> dict[str, str]:
+        """Return the metadata that makes a student's file alone enough on the board."""
+        return {
+            "hpmkd_edge.version": __version__,
+            "hpmkd_edge.run_id": run_id,
+            "hpmkd_edge.task": self.task.name,
+            "hpmkd_edge.data_sha256": self.task.digest,
+            "hpmkd_edge.classes": json.dumps(self.task.classes, ensure_ascii=False),
+            "hpmkd_edge.preprocessing": json.dumps(self.inlet.facts(), ensure_ascii=False),
+        }
+
     @property
     def best(self) -> Tutor:
         """The teacher with the highest validation accuracy."""
@@ -164,7 +176,7 @@ def allowed_sizes(ladder: Sequence[Size], teacher: Teacher, compression: float) 
     return Allowance(sizes=(ladder[0],), most_bytes=most_bytes, note=none)
 
 
-def prepare(request: Request, targets: Sequence[Target], folder: RunFolder, stop: Callable[[], bool]) -> Preparation:
+def prepare(request: Request, folder: RunFolder, stop: Callable[[], bool]) -> Preparation:
     """Read data and teachers, train a teacher if there is none, and lay out what a student can be.
 
     Everything that the user can have got wrong is read before the folder is made.
@@ -173,7 +185,13 @@ def prepare(request: Request, targets: Sequence[Target], folder: RunFolder, stop
         BadData, BadTeacher, BadStudent, BadConfiguration, BadOutput: see each.
     """
     device = choose_device(request.device)
-    task = open_task(request.data, label=request.label, split=request.split, split_seed=request.split_seed)
+    task = open_task(
+        request.data,
+        label=request.label,
+        split=request.split,
+        split_seed=request.split_seed,
+        schema=request.schema,
+    )
     weights = iter(request.weights)
     teachers = [
         open_teacher(
@@ -186,7 +204,6 @@ def prepare(request: Request, targets: Sequence[Target], folder: RunFolder, stop
         )
         for spec in request.teachers
     ]
-    _check_columns(task, targets)
     family = open_family(request.student, task)
     inlet = fit_inlet(task)
     shape = shape_of(inlet, task)
@@ -274,7 +291,7 @@ def prepare(request: Request, targets: Sequence[Target], folder: RunFolder, stop
         tutors=tuple(tutors),
         curriculum=curriculum,
         allowance=allowance,
-        notes=(*notes, *filter(None, [allowance.note])),
+        notes=(*task.notes, *notes, *filter(None, [allowance.note])),
     )
 
 
@@ -334,23 +351,10 @@ def _check_modules(task: Task, teachers: Sequence[Teacher]) -> None:
         check_open(teachers[0])
 
 
-def _check_columns(task: Task, targets: Sequence[Target]) -> None:
-    """Stop before a file is made that its runtime cannot load: TensorRT has no text."""
-    if not isinstance(task.train.inputs, Table):
-        return
-    text = [repr(column.name) for column in task.train.inputs.columns if column.kind == "category"]
-    for target in targets:
-        if text and target.runtime == "tensorrt":
-            raise BadConfiguration(
-                f"target {target.name} runs TensorRT, which takes no text, and {', '.join(text)} hold text; give a"
-                " target whose runtime is onnxruntime, or the columns as numbers."
-            )
-
-
 def _settings(request: Request, task: Task, teachers: Sequence[Teacher], family: str) -> tuple[Settings, list[str]]:
     views, notes = request.views, []
-    if task.kind == "table" and (views is not None or request.flip or request.mixup):
-        raise BadConfiguration("--views, --flip and --mixup are for images; this task is a table: leave them out.")
+    if task.kind == "table" and (request.flip or request.mixup):
+        raise BadConfiguration("--flip and --mixup are for images; this task is a table: leave them out.")
     if not all(teacher.answers_new_rows for teacher in teachers):
         # A student must not see rows that its teacher has not: a file of logits knows the rows as they are.
         views = 1

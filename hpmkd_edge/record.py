@@ -48,9 +48,9 @@ class Cost:
 
     parameters: int | None
     file_bytes: int | None
-    p50_ms: float | None
-    p90_ms: float | None
-    peak_memory_mb: float | None
+    p50_ms: float | None = None
+    p90_ms: float | None = None
+    peak_memory_mb: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,13 +7,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 import torch
 
 from hpmkd_edge import __version__
 from hpmkd_edge.bench.profile import Profile, write_profile
 from hpmkd_edge.distill.candidates import Duel, Finish, Race
-from hpmkd_edge.export.artifact import Artifact
+from hpmkd_edge.export.artifact import PREPROCESSING, PREPROCESSING_RUNTIME, STUDENT, Artifact
 from hpmkd_edge.plan.chain import Chain, Step
 from hpmkd_edge.plan.settings import Settings
 from hpmkd_edge.preparation import Preparation
@@ -76,39 +77,54 @@ class Round:
         """Return what a report keeps of it."""
         parity = self.artifact.parity
         assert parity is not None
-        finishes = self.race.finishes
         return RoundRecord(
             number=self.number,
             reason=self.step.reason,
             chain=tuple(size.label for size in self.chain.sizes),
-            rivals=tuple(
-                RivalRecord(
-                    name=finish.rival.name,
-                    method=_method_of(finish, self.race.settings),
-                    epochs=finish.trained.epochs,
-                    validation_accuracy=finish.trained.accuracy,
-                    validation_loss=finish.trained.loss,
-                    seconds=finish.trained.seconds,
-                    won=finish is self.race.winner,
-                    began=finish.rival.start.source if finish.rival.start else "random",
-                    temperatures=finish.trained.temperatures,
-                )
-                for finish in finishes
-            ),
-            gains=tuple(_gain_record(duel) for duel in self.race.duels),
-            components=tuple(
-                ComponentRecord(
-                    component=finding.component,
-                    sentence=finding.sentence,
-                    gain=None if finding.duel is None else _gain_record(finding.duel),
-                )
-                for finding in self.race.findings
-            ),
-            settings=self.race.settings.as_text(),
+            **race_record(self.race),
             parity_agreement=parity.agreement,
             parity_max_error=parity.max_error,
             verdict=self.verdict,
         )
+
+
+class RaceFields(TypedDict):
+    """What every record of a race has."""
+
+    rivals: tuple[RivalRecord, ...]
+    gains: tuple[GainRecord, ...]
+    components: tuple[ComponentRecord, ...]
+    settings: tuple[tuple[str, str], ...]
+
+
+def race_record(race: Race) -> RaceFields:
+    """Return what a record keeps of *race*."""
+    return RaceFields(
+        rivals=tuple(
+            RivalRecord(
+                name=finish.rival.name,
+                method=_method_of(finish, race.settings),
+                epochs=finish.trained.epochs,
+                validation_accuracy=finish.trained.accuracy,
+                validation_loss=finish.trained.loss,
+                seconds=finish.trained.seconds,
+                won=finish is race.winner,
+                began=finish.rival.start.source if finish.rival.start else "random",
+                temperatures=finish.trained.temperatures,
+            )
+            for finish in race.finishes
+        ),
+        gains=tuple(_gain_record(duel) for duel in race.duels),
+        components=tuple(
+            ComponentRecord(
+                component=finding.component,
+                sentence=finding.sentence,
+                gain=None if finding.duel is None else _gain_record(finding.duel),
+            )
+            for finding in race.findings
+        ),
+        settings=race.settings.as_text(),
+    )
 
 
 def _method_of(finish: Finish, shared: Settings) -> str:
@@ -141,16 +157,22 @@ class SideBySide:
     note: str | None
 
 
-def board_command(target: Target, final: Path, outcome: Outcome) -> str | None:
-    """Return the commands that settle on the board what this host could not, or None if all is settled here."""
+def board_command(target: Target, final: Path, outcome: Outcome, *, cut: bool = False) -> str | None:
+    """Return the commands that settle on the board what this host could not, or None if all is settled here.
+
+    Args:
+        cut: whether a preprocessing file runs before the student's.
+    """
     if outcome is not Outcome.INCONCLUSIVE or target.device.name == HOST:
         return None
     folder = shlex.quote(str(shown(final)))
     record = f"{target.name}-profile.json"
+    files = " ".join(f"{folder}/{name}" for name in ((PREPROCESSING, STUDENT) if cut else (STUDENT,)))
+    before = f" --preprocessing {PREPROCESSING}" if cut else ""
     return "\n".join(
         (
-            f"scp {folder}/student.onnx BOARD:",
-            f"ssh BOARD python3 -m hpmkd_edge.bench student.onnx --runtime {target.runtime} --protocol standard"
+            f"scp {files} BOARD:",
+            f"ssh BOARD python3 -m hpmkd_edge.bench {STUDENT}{before} --runtime {target.runtime} --protocol standard"
             f" --threads {target.threads} --output {record}",
             f"scp BOARD:{record} . && hpmkd-edge gate {folder}/report.json --profile {record}",
         )
@@ -187,24 +209,7 @@ def record_run(
     task, winner = preparation.task, shipped.race.winner
     torch.save(winner.trained.module.state_dict(), facts.folder / "student.pt")
     write_profile(shipped.profile, facts.folder / "profile.json")
-    best = preparation.best
-    teachers = tuple(
-        TeacherRecord(
-            name=tutor.teacher.name,
-            kind=tutor.teacher.kind,
-            sha256=tutor.teacher.digest,
-            trained_here=tutor.trained_here,
-            preprocessing=tutor.teacher.preprocessing,
-            validation_accuracy=tutor.accuracy,
-            test_accuracy=accuracy,
-            cost=_cost(
-                tutor.teacher.parameters,
-                tutor.teacher.model_bytes,
-                side_by_side.teacher if tutor is best else None,
-            ),
-        )
-        for tutor, accuracy in zip(preparation.tutors, teachers_test_accuracy, strict=True)
-    )
+    teachers = teacher_records(preparation, teachers_test_accuracy, side_by_side.teacher)
     report = Report(
         tool_version=__version__,
         run_id=facts.run_id,
@@ -226,7 +231,7 @@ def record_run(
             won_by=winner.rival.name,
             validation_accuracy=shipped.validation_accuracy,
             test_accuracy=test_accuracy,
-            cost=_cost(shipped.chain.end.parameters, shipped.artifact.file_bytes, side_by_side.student),
+            cost=cost_of(shipped.chain.end.parameters, shipped.artifact.file_bytes, side_by_side.student),
             p90_bound_ms=shipped.profile.percentile_bound_ms(90),
             latency_flags=shipped.profile.flags,
         ),
@@ -236,12 +241,15 @@ def record_run(
         verdict=verdict,
         host=shipped.profile.host,
         teacher_forwards=preparation.teacher_forwards,
-        board_command=board_command(target, facts.final, verdict.outcome),
+        board_command=board_command(
+            target, facts.final, verdict.outcome, cut=shipped.artifact.preprocessing is not None
+        ),
         notes=(
             *preparation.notes,
             *notes,
+            *_order_of_files(shipped.artifact, target),
             *filter(None, [side_by_side.note]),
-            *_cautions(preparation, shipped, test_accuracy, teachers[0].test_accuracy),
+            *cautions(preparation, shipped.race, shipped.artifact, test_accuracy, teachers[0].test_accuracy),
         ),
     )
     write_report(report, facts.folder / "report.json")
@@ -252,9 +260,37 @@ def record_run(
         command=request.command,
         seed=request.seed,
         created_at=facts.started_at,
-        inputs=(*_files(request), (f"rows of {task.name}", task.digest)),
+        inputs=(*files_of(request), (f"rows of {task.name}", task.digest)),
     )
     return report
+
+
+def teacher_records(
+    preparation: Preparation, test_accuracy: Sequence[float], profile: Profile | None
+) -> tuple[TeacherRecord, ...]:
+    """Return what a record keeps of the teachers, the best first.
+
+    Args:
+        test_accuracy: in the order of the preparation's tutors.
+        profile: of the best teacher, or None where it was not timed.
+    """
+    return tuple(
+        TeacherRecord(
+            name=tutor.teacher.name,
+            kind=tutor.teacher.kind,
+            sha256=tutor.teacher.digest,
+            trained_here=tutor.trained_here,
+            preprocessing=tutor.teacher.preprocessing,
+            validation_accuracy=tutor.accuracy,
+            test_accuracy=accuracy,
+            cost=cost_of(
+                tutor.teacher.parameters,
+                tutor.teacher.model_bytes,
+                profile if tutor is preparation.best else None,
+            ),
+        )
+        for tutor, accuracy in zip(preparation.tutors, test_accuracy, strict=True)
+    )
 
 
 def data_record(task: Task) -> DataRecord:
@@ -271,14 +307,26 @@ def data_record(task: Task) -> DataRecord:
     )
 
 
-def _files(request: Request) -> list[tuple[str, str]]:
+def _order_of_files(artifact: Artifact, target: Target) -> list[str]:
+    if artifact.preprocessing is None:
+        return []
+    return [
+        f"{target.runtime} has no operators for these columns, so two files ship: {PREPROCESSING}, which"
+        f" {PREPROCESSING_RUNTIME} runs on the CPU, and then {STUDENT}, which {target.runtime} runs; both are timed as"
+        " one call, and both count in size and accuracy."
+    ]
+
+
+def files_of(request: Request) -> list[tuple[str, str]]:
     """Return name and sha256 of each file that the user gave."""
-    specs = [request.data, *request.teachers, *request.weights, request.student or "", request.targets_file or ""]
+    one_each = (request.student, request.schema, request.targets_file)
+    specs = [request.data, *request.teachers, *request.weights, *filter(None, one_each)]
     paths = [Path(spec.rpartition(":")[0] if is_python_spec(spec) else spec).expanduser() for spec in specs]
     return [(str(path), digest_of_file(path)) for path in paths if path.is_file()]
 
 
-def _cost(parameters: int | None, file_bytes: int | None, profile: Profile | None) -> Cost:
+def cost_of(parameters: int | None, file_bytes: int | None, profile: Profile | None) -> Cost:
+    """Return what a record keeps of a model's cost."""
     return Cost(
         parameters=parameters,
         file_bytes=file_bytes,
@@ -288,24 +336,24 @@ def _cost(parameters: int | None, file_bytes: int | None, profile: Profile | Non
     )
 
 
-def _cautions(preparation: Preparation, shipped: Round, student: float, teacher: float) -> list[str]:
+def cautions(preparation: Preparation, race: Race, artifact: Artifact, student: float, teacher: float) -> list[str]:
     """Say what a reader may take for success and is not."""
-    cautions = []
-    direct = shipped.race.finishes[0].trained.accuracy
-    most_bytes, file_bytes = preparation.allowance.most_bytes, shipped.artifact.file_bytes
+    found = []
+    direct = race.finishes[0].trained.accuracy
+    most_bytes, file_bytes = preparation.allowance.most_bytes, artifact.file_bytes
     if most_bytes is not None and file_bytes > most_bytes:
-        cautions.append(
+        found.append(
             f"The student's file, {file_bytes:,} bytes, is larger than --compression allows ({most_bytes:,.0f} bytes):"
             " no size of the family is small enough."
         )
     if preparation.best.accuracy <= direct:
-        cautions.append(
+        found.append(
             f"The teacher ({preparation.best.accuracy:.2%} on validation rows) is no better than the student trained on"
             f" labels alone ({direct:.2%}): a better teacher would help more than any setting."
         )
     if student > teacher:
-        cautions.append(
+        found.append(
             "The student is more accurate than its teacher on test rows, which says that the teacher is"
             " undertrained for this data, not that compression improves models."
         )
-    return cautions
+    return found

@@ -21,6 +21,7 @@ class Request:
         data: an embedded set, a table, an archive or a folder of images; see `tasks.source.open_task`.
         label, split: the column, or array, to learn, and the one that says train, validation or test.
         split_seed: of the rows that are drawn where the data has no split of its own.
+        schema: a file that says what columns of a table mean; see `tasks.schema.read_schema`.
         teachers: specs as `--teacher` takes them; none trains one on the spot. See `teachers.open.open_teacher`.
         weights: state dicts for the teachers of the form `file.py:function`, in their order.
         normalize: how teachers without a preparation of their own want images, e.g. "imagenet".
@@ -53,6 +54,7 @@ class Request:
     label: str | None = None
     split: str | None = None
     split_seed: int = 0
+    schema: str | None = None
     teachers: tuple[str, ...] = ()
     weights: tuple[str, ...] = ()
     normalize: str | None = None

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from hpmkd_edge import __version__
 from hpmkd_edge.bench.measurement import compare, measure
 from hpmkd_edge.bench.profile import Profile, read_profile, write_profile
 from hpmkd_edge.bench.protocol import SAMPLINGS
@@ -23,7 +20,8 @@ from hpmkd_edge.bench.scoring import answer, score
 from hpmkd_edge.distill.candidates import Race
 from hpmkd_edge.distill.curriculum import train_best
 from hpmkd_edge.errors import BadConfiguration, ConversionFailed, Interrupted, MeasurementFailed
-from hpmkd_edge.export.conversion import convert, export_teacher, save_graph, student_graph
+from hpmkd_edge.export.artifact import Artifact
+from hpmkd_edge.export.conversion import convert, export_teacher, needs_cut, save_student
 from hpmkd_edge.plan.chain import Chain, Step, fits
 from hpmkd_edge.preparation import Preparation
 from hpmkd_edge.progress import hidden
@@ -67,8 +65,13 @@ class Workbench:
 
     @property
     def row(self) -> dict[str, NDArray[Any]]:
-        """One real row, as the shipped file takes it."""
+        """One real row, as what ships takes it."""
         return self.preparation.task.validation.inputs.take(np.zeros(1, np.int64)).feeds()
+
+    @property
+    def cut_for(self) -> str | None:
+        """The target's runtime where the student is cut in two files because of it, else None."""
+        return self.target.runtime if needs_cut(self.preparation.inlet, self.target.runtime) else None
 
     def cost_of(self, profile: Profile, file_bytes: int) -> Verdict:
         """Judge what a size costs; beside the budgets, the file against the least compression where bytes decide it."""
@@ -93,26 +96,20 @@ class Workbench:
 
     def facts(self) -> dict[str, str]:
         """Return the metadata that makes the file alone enough on the board."""
-        task = self.preparation.task
-        return {
-            "hpmkd_edge.version": __version__,
-            "hpmkd_edge.run_id": self.run_id,
-            "hpmkd_edge.task": task.name,
-            "hpmkd_edge.data_sha256": task.digest,
-            "hpmkd_edge.classes": json.dumps(task.classes, ensure_ascii=False),
-            "hpmkd_edge.preprocessing": json.dumps(self.preparation.inlet.facts(), ensure_ascii=False),
-        }
+        return self.preparation.facts(self.run_id)
 
-    def measured(self, path: Path) -> Profile:
-        """Measure the file at *path*, or read back the measurement of the very same file that lies beside it.
+    def measured(self, artifact: Artifact) -> Profile:
+        """Measure *artifact*, or read back the measurement of the very same files that lies beside them.
 
         Raises:
             Interrupted: the user asked to stop; the measurement is saved.
         """
+        path = artifact.path
         kept = path.with_suffix(".json")
         if kept.exists():
             profile = read_profile(kept)
-            if profile.model_sha256 == sha256(path.read_bytes()).hexdigest():
+            # The digest of a preprocessing file is in the metadata of what runs behind it.
+            if profile.model_sha256 == artifact.sha256:
                 return profile
         with _announced(f"measure {path.stem}"):
             profile = measure(
@@ -121,7 +118,8 @@ class Workbench:
                 feeds=self.row,
                 sampling=SAMPLINGS[self.protocol],
                 threads=self.target.threads,
-                precision="fp32",
+                precision=artifact.precision,
+                preprocessing=artifact.preprocessing,
             )
         write_profile(profile, kept)
         if self.preparation.workshop.stop():
@@ -133,8 +131,8 @@ class Workbench:
         workshop = self.preparation.workshop
         path = self.state / f"{self.target.name}-probe-{size.width}x{size.depth}.onnx"
         module = workshop.family.build(size, workshop.shape, workshop.seed)
-        save_graph(student_graph(module, self.preparation.inlet), path, self.facts())
-        profile, file_bytes = self.measured(path), path.stat().st_size
+        artifact = save_student(module, self.preparation.inlet, path, facts=self.facts(), cut_for=self.cut_for)
+        profile, file_bytes = self.measured(artifact), artifact.file_bytes
         verdict = self.cost_of(profile, file_bytes)
         fitting, reason = fits(verdict), "; ".join(judgement.reason for judgement in verdict.judgements)
         if not fitting:
@@ -166,14 +164,15 @@ class Workbench:
             path,
             facts=self.facts(),
             answer=answer,
+            cut_for=self.cut_for,
         )
-        profile = self.measured(path)
-        accuracy = score(path, rows.inputs.feeds(), rows.labels).accuracy
+        profile = self.measured(artifact)
+        scored = score(path, rows.inputs.feeds(), rows.labels, preprocessing=artifact.preprocessing)
         verdict = judge(
             self.target,
             profile=profile,
             model_bytes=artifact.file_bytes,
-            accuracy=accuracy,
+            accuracy=scored.accuracy,
             teacher_accuracy=preparation.best.accuracy,
         )
         return Round(
@@ -182,7 +181,7 @@ class Workbench:
             race=race,
             artifact=artifact,
             profile=profile,
-            validation_accuracy=accuracy,
+            validation_accuracy=scored.accuracy,
             verdict=verdict,
         )
 
@@ -190,7 +189,7 @@ class Workbench:
         """Let all ways to train the chain's end compete."""
         return train_best(chain.end, chain.sizes[:-1], self.preparation.curriculum)
 
-    def beside_teacher(self, student: Path) -> SideBySide:
+    def beside_teacher(self, student: Artifact) -> SideBySide:
         """Time the best teacher and the student interleaved in one process; the teacher only where that can be done.
 
         A teacher that cannot be exported or run costs its ratio, with a note, and not the finished student.
@@ -202,20 +201,21 @@ class Workbench:
             elif isinstance(graph, OnnxGraph):
                 path, feeds = graph.path, graph.feeds
             else:
-                return SideBySide(student=self.compared([student], [self.row])[0], teacher=None, note=None)
-            beside, teacher = self.compared([student, path], [self.row, feeds])
+                return SideBySide(student=self.compared(student)[0], teacher=None, note=None)
+            beside, teacher = self.compared(student, (path, feeds))
         except (ConversionFailed, MeasurementFailed, BadConfiguration) as error:
             note = f"The teacher could not be timed beside the student: {error}"
-            return SideBySide(student=self.compared([student], [self.row])[0], teacher=None, note=note)
+            return SideBySide(student=self.compared(student)[0], teacher=None, note=note)
         return SideBySide(student=beside, teacher=teacher, note=None)
 
-    def compared(self, paths: list[Path], feeds: list[dict[str, NDArray[Any]]]) -> tuple[Profile, ...]:
-        """Measure files interleaved in one process, as long as the protocol says."""
+    def compared(self, student: Artifact, *teacher: tuple[Path, dict[str, NDArray[Any]]]) -> tuple[Profile, ...]:
+        """Measure the student, and the teacher's file and feeds, interleaved in one process, as the protocol says."""
         with _announced("measure teacher and student in turn"):
             return compare(
-                paths,
+                [student.path, *(path for path, _ in teacher)],
                 runtime=self.runtime,
-                feeds=feeds,
+                feeds=[self.row, *(feeds for _, feeds in teacher)],
+                preprocessing=[student.preprocessing, *(None for _ in teacher)],
                 sampling=SAMPLINGS[self.protocol],
                 threads=self.target.threads,
             )

@@ -10,18 +10,11 @@ import numpy as np
 from numba import njit, prange, uint64
 from numpy.typing import NDArray
 
+from hpmkd_edge.kernels.draws import scramble
+
 # Rows of mixtures count from here, so that one seed may shift and mix by draws that know nothing of each other.
 MIXING: Final = 1 << 48
 FULL_SHARE: Final = 1 << 16  # shares in whole parts of it: exact in float32, and the same on every machine
-
-
-@njit(inline="always")  # type: ignore[untyped-decorator]
-def _scramble(seed: int, row: int) -> int:
-    """SplitMix64's finalizer: a counter-based draw, the same whatever the order or number of threads."""
-    z = uint64(seed) * uint64(0x9E3779B97F4A7C15) + (uint64(row) + uint64(1)) * uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> uint64(30))) * uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> uint64(27))) * uint64(0x94D049BB133111EB)
-    return z ^ (z >> uint64(31))  # type: ignore[no-any-return]
 
 
 @njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
@@ -29,7 +22,7 @@ def _shift_rows(pixels: NDArray[np.uint8], seed: int, reach: int, flip: bool, ou
     rows, height, width, channels = pixels.shape
     span = uint64(2 * reach + 1)
     for n in prange(rows):
-        draw = _scramble(seed, n)
+        draw = scramble(seed, n)
         down = np.int64(draw % span) - reach
         right = np.int64((draw >> uint64(20)) % span) - reach
         mirrored = flip and ((draw >> uint64(40)) & uint64(1)) == uint64(1)
@@ -56,7 +49,7 @@ def _mix_rows(
     rows, height, width, channels = pixels.shape
     for n in prange(rows):
         row = np.int64(n)  # the index is unsigned, and becomes a float beside signed numbers
-        draw = _scramble(seed, MIXING + row)
+        draw = scramble(seed, MIXING + row)
         other = row
         if rows > 1:
             other = (row + 1 + np.int64((draw >> uint64(32)) % uint64(rows - 1))) % rows
@@ -74,6 +67,17 @@ def _check_images(pixels: NDArray[np.uint8]) -> None:
         raise ValueError(f"uint8 [N, H, W, C] is needed, not {pixels.dtype} {pixels.shape}.")
 
 
+def check_shift(pixels: NDArray[np.uint8], reach: int) -> None:
+    """Stop where nothing can be shifted.
+
+    Raises:
+        ValueError: *pixels* is not uint8 [N, H, W, C], or *reach* is negative.
+    """
+    _check_images(pixels)
+    if reach < 0:
+        raise ValueError(f"a shift of at least 0 pixels is needed, not {reach}.")
+
+
 def shift_images(pixels: NDArray[np.uint8], *, seed: int, reach: int, flip: bool = False) -> NDArray[np.uint8]:
     """Shift each image by up to *reach* pixels down and right, edges repeated; mirror half of them if *flip*.
 
@@ -89,9 +93,7 @@ def shift_images(pixels: NDArray[np.uint8], *, seed: int, reach: int, flip: bool
     Raises:
         ValueError: *pixels* is not uint8 [N, H, W, C], or *reach* is negative.
     """
-    _check_images(pixels)
-    if reach < 0:
-        raise ValueError(f"a shift of at least 0 pixels is needed, not {reach}.")
+    check_shift(pixels, reach)
     out = np.empty_like(pixels, order="C")
     _shift_rows(np.ascontiguousarray(pixels), seed, reach, flip, out)
     return out

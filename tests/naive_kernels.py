@@ -1,5 +1,9 @@
 """Slow twins of the compiled kernels: the same laws in plain Python."""
 
+import math
+from fractions import Fraction
+from itertools import pairwise
+
 import numpy as np
 
 MASK = (1 << 64) - 1
@@ -38,3 +42,220 @@ def mix_images(pixels, *, seed, strength=1.0):
         both = own * pixels[n].astype(np.int64) + (full - own) * pixels[partner[n]].astype(np.int64)
         out[n] = (both + full // 2) // full
     return out, partner, share
+
+
+def low_share(draw):
+    return (draw & 0xFFFFFFFF) / 2**32
+
+
+def normal(draw):
+    return math.sqrt(-2 * math.log(low_share(draw) + 2**-33)) * math.cos(2 * math.pi * (draw >> 32) / 2**32)
+
+
+def cell_draws(seed, columns, rows):
+    return [[scramble(scramble(seed, column), row) for column in columns] for row in range(rows)]
+
+
+def bounded(value, whole):
+    value = math.floor(value + 0.5) if whole and abs(value) < 2**53 else value
+    return min(max(value, -float(np.finfo(np.float32).max)), float(np.finfo(np.float32).max))
+
+
+def spunge(numbers, codes, facts, *, seed, share=0.1, noise=0.1, noise_share=0.1):
+    rows, columns = numbers.shape
+    draws = cell_draws(seed, [*range(columns), *((1 << 32) + q for q in range(codes.shape[1]))], rows)
+    new = numbers.copy(), codes.copy()
+    for n in range(rows):
+        for place, draw in enumerate(draws[n]):
+            part, column = (0, place) if place < columns else (1, place - columns)
+            if rows > 1 and low_share(draw) < share:
+                new[part][n, column] = (numbers, codes)[part][(n + 1 + (draw >> 32) % (rows - 1)) % rows, column]
+            value = new[part][n, column]
+            noisy = part == 0 and facts.distinct[column] > 2 and noise > 0 and not np.isnan(value)
+            if noisy and low_share(scramble(draw, 1)) < noise_share:
+                moved = float(value) + noise * facts.deviation[column] * normal(scramble(draw, 2))
+                new[0][n, column] = bounded(moved, facts.whole[column])
+    return new
+
+
+def nearest_rows(numbers, codes):
+    """Return the nearest other row of each by all distances: of complete tables."""
+    deviation = numbers.astype(float).std(0)
+    scaled = (numbers - numbers.astype(float).mean(0)) / np.where(deviation > 0, deviation, 1)
+    apart = ((scaled[:, None] - scaled[None]) ** 2).sum(2) + (codes[:, None] != codes[None]).sum(2)
+    np.fill_diagonal(apart, np.inf)
+    return apart.argmin(1)
+
+
+def munge(numbers, codes, facts, nearest, *, seed, share=0.2, narrowing=2.0):
+    rows, columns = numbers.shape
+    draws = cell_draws(seed, [*range(columns), *((1 << 32) + q for q in range(codes.shape[1]))], rows)
+    new = numbers.copy(), codes.copy()
+    for n in range(rows):
+        for place, draw in enumerate(draws[n]):
+            part, column = (0, place) if place < columns else (1, place - columns)
+            if low_share(draw) >= share or nearest[n] == n:
+                continue
+            own, other = (numbers, codes)[part][[n, nearest[n]], column]
+            if part == 0 and facts.distinct[column] > 2 and not np.isnan(own) and not np.isnan(other):
+                apart = abs(float(own) - float(other)) / narrowing
+                other = bounded(float(other) + apart * normal(scramble(draw, 2)), facts.whole[column])
+            new[part][n, column] = other
+    return new
+
+
+def column_moments(values):
+    """Return mean, variance, skewness and kurtosis less 3 of a column, exact but for the last step."""
+    known = [Fraction(float(value)) for value in values if not np.isnan(value)]
+    mean = sum(known) / len(known)
+    second, third, fourth = (sum((value - mean) ** power for value in known) / len(known) for power in (2, 3, 4))
+    if not second:
+        return float(mean), 0.0, math.nan, math.nan
+    return float(mean), float(second), float(third) / float(second) ** 1.5, float(fourth / second**2) - 3
+
+
+def ranks(values, edges):
+    out = np.zeros(len(values), np.float32)
+    for n, value in enumerate(values):
+        for low, high in pairwise(edges):
+            out[n] += np.clip((value - low) / (high - low), np.float32(0), np.float32(1))
+    return out / np.float32(len(edges) - 1)
+
+
+def distill(student, teacher, labels, *, temperature, ce_weight, kd_weight, smoothing):
+    """Return each row's loss and the gradient of their mean, in float64."""
+
+    def log_softmax(logits):
+        shifted = logits.astype(float) - logits.max(1, keepdims=True)
+        return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+
+    targets = (1 - smoothing) * np.eye(student.shape[1])[labels] + smoothing / student.shape[1]
+    log_p, log_q, log_t = log_softmax(student), log_softmax(student / temperature), log_softmax(teacher / temperature)
+    losses = -ce_weight * (targets * log_p).sum(1)
+    losses += kd_weight * temperature**2 * (np.exp(log_t) * (log_t - log_q)).sum(1)
+    gradient = ce_weight * (np.exp(log_p) - targets) + kd_weight * temperature * (np.exp(log_q) - np.exp(log_t))
+    return losses, gradient / len(student)
+
+
+def perceptron(weights, widths, features):
+    values, place = features.astype(float), 0
+    for layer, (inputs, outputs) in enumerate(pairwise(widths)):
+        matrix = weights[place : place + inputs * outputs].reshape(outputs, inputs)
+        place += inputs * outputs
+        values = values @ matrix.T + weights[place : place + outputs]
+        place += outputs
+        values = values if layer == len(widths) - 2 else values.clip(0)
+    return values
+
+
+def softmax(logits, temperature=1.0):
+    powers = np.exp((logits - logits.max(1, keepdims=True)) / temperature)
+    return powers / powers.sum(1, keepdims=True)
+
+
+def guidance_rows(method, student, teacher, temperature):
+    """Return each row's loss from one teacher, by the formulas of the papers, in float64."""
+
+    def divergence(p, q):
+        return (p * (np.log(p) - np.log(q))).sum(1)
+
+    def standard(logits):
+        less = logits - logits.mean(1, keepdims=True)
+        return less / np.sqrt((less**2).mean(1, keepdims=True) + 1e-8)
+
+    student, teacher = student.astype(np.float64), teacher.astype(np.float64)
+    if method == "lskd":
+        student, teacher = standard(student), standard(teacher)
+    if method in ("kd", "lskd"):
+        return temperature**2 * divergence(softmax(teacher, temperature), softmax(student, temperature))
+    if method == "wttm":
+        weight = (softmax(teacher) ** (1 / temperature)).sum(1)
+        return weight * divergence(softmax(teacher, temperature), softmax(student))
+    if method == "brier":
+        return ((softmax(student) - softmax(teacher)) ** 2).sum(1)
+    if method == "logit_mse":
+        apart = student - student.mean(1, keepdims=True) - teacher + teacher.mean(1, keepdims=True)
+        return (apart**2).mean(1)
+    assert method == "squares"
+    return ((student - teacher) ** 2)[:, 0]
+
+
+def loss_rows(student, labels, teachers, weights, *, method, temperature, ce_weight, label_smoothing):
+    """Return each row's `ce_weight · loss on labels + Σ weight · guidance`, and the loss on labels alone."""
+    student = student.astype(np.float64)
+    if labels.dtype == np.float32:
+        on_labels = (student[:, 0] - labels) ** 2
+    else:
+        logs = np.log(softmax(student))
+        true = logs[np.arange(len(labels)), labels]
+        on_labels = -(1 - label_smoothing) * true - label_smoothing * logs.mean(1)
+    total = ce_weight * on_labels
+    for teacher, weight in zip(teachers, weights, strict=True):
+        total = total + weight * guidance_rows(method, student, teacher, temperature)
+    return total, on_labels
+
+
+def loss_gradient(student, *rest, step=1e-6, **options):
+    """Return the mean loss and its gradient by central differences."""
+    student = student.astype(np.float64)
+    gradient = np.empty_like(student)
+    for k in range(student.shape[1]):
+        shift = np.zeros_like(student)
+        shift[:, k] = step
+        above, below = (loss_rows(student + sign * shift, *rest, **options)[0] for sign in (1, -1))
+        gradient[:, k] = (above - below) / (2 * step) / len(student)
+    return loss_rows(student, *rest, **options)[0].mean(), gradient
+
+
+def unflatten(vector, widths):
+    """Return (weights [outputs, inputs], biases) of each layer, as views."""
+    layers, p = [], 0
+    for inputs, outputs in pairwise(widths):
+        weights = vector[p : p + inputs * outputs].reshape(outputs, inputs)
+        biases = vector[p + inputs * outputs : p + (inputs + 1) * outputs]
+        p += (inputs + 1) * outputs
+        layers.append((weights, biases))
+    return layers
+
+
+def perceptron_inputs(vector, widths, features):
+    """Return each layer's inputs, and last the logits, in float64."""
+    inputs = [features.astype(np.float64)]
+    for number, (weights, biases) in enumerate(unflatten(vector, widths)):
+        leaving = inputs[-1] @ weights.T + biases
+        inputs.append(leaving if number == len(widths) - 2 else np.maximum(leaving, 0))
+    return inputs
+
+
+def perceptron_gradient(vector, widths, inputs, slope):
+    """Return the gradient by the chain rule; *slope* is that of the logits."""
+    gradient = np.zeros(len(vector))
+    parts = unflatten(gradient, widths)
+    for layer in range(len(widths) - 2, -1, -1):
+        parts[layer][0][:] = slope.T @ inputs[layer]
+        parts[layer][1][:] = slope.sum(0)
+        slope = (slope @ unflatten(vector, widths)[layer][0]) * (inputs[layer] > 0)
+    return gradient
+
+
+def train_epoch(
+    vector, widths, features, labels, teachers, weights, order, rates, *, batch, weight_decay, longest_gradient, **loss
+):
+    """Return the weights after AdamW's first steps from *vector*, and the steps' losses and losses on labels."""
+    vector, losses = vector.astype(np.float64), []
+    first, second = np.zeros(len(vector)), np.zeros(len(vector))
+    matrices = np.zeros(len(vector))
+    for part, _ in unflatten(matrices, widths):
+        part[:] = 1
+    for step, rate in enumerate(rates):
+        rows = order[step * batch : (step + 1) * batch]
+        inputs = perceptron_inputs(vector, widths, features[rows])
+        lesson = (labels[rows], [one[rows] for one in teachers], [one[rows] for one in weights])
+        losses.append([part.mean() for part in loss_rows(inputs[-1], *lesson, **loss)])
+        gradient = perceptron_gradient(vector, widths, inputs, loss_gradient(inputs[-1], *lesson, **loss)[1])
+        gradient *= min(1.0, longest_gradient / (np.linalg.norm(gradient) + 1e-6))
+        first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
+        vector = vector * (1 - rate * weight_decay * matrices)
+        corrected = np.sqrt(second / (1 - 0.999 ** (step + 1)))
+        vector -= rate * first / (1 - 0.9 ** (step + 1)) / (corrected + 1e-8)
+    return vector, np.array(losses).T

@@ -1,9 +1,17 @@
 """A short training, teachers that are made up, and what is read off a student."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
+from hpmkd_edge.distill.lesson import Lesson
 from hpmkd_edge.plan.settings import Settings
+from hpmkd_edge.students.inlet import TableInlet
+from hpmkd_edge.tasks.encoding import fit_encoding
+from hpmkd_edge.tasks.task import Column, Table
+
+ROWS, FEATURES, CLASSES = 300, 6, 3  # of `table_lesson`
 
 SETTINGS = Settings(
     epochs=4,
@@ -65,3 +73,30 @@ class Stop:
     def __call__(self):
         self.asked += 1
         return self.after is not None and self.asked >= self.after
+
+
+def table_lesson(guides=1, views=2, **changes):
+    """Return random rows of a table whose class follows from them, and guides that know it roughly."""
+    column = Column(name="x", kind="number", values=np.linspace(-1, 1, 20, dtype=np.float32))
+    generator = torch.Generator().manual_seed(3)
+    rows = [torch.randn(ROWS, FEATURES, generator=generator) for _ in range(views)]
+    rule = torch.randn(FEATURES, CLASSES, generator=generator)
+    answers = [
+        tuple(row @ rule + torch.randn(ROWS, CLASSES, generator=generator) for row in rows) for _ in range(guides)
+    ]
+    validation = torch.randn(100, FEATURES, generator=generator)
+    return replace(
+        Lesson(
+            inlet=TableInlet(encoding=fit_encoding(Table(columns=(column,)))),
+            views=tuple(rows),
+            mixes=(None,) * views,
+            labels=(rows[0] @ rule).argmax(1),
+            guides=tuple(answers),
+            reference=None,
+            maps=(),
+            validation=validation,
+            validation_labels=(validation @ rule).argmax(1),
+            sources="random rows",
+        ),
+        **changes,
+    )

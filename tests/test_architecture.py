@@ -20,13 +20,13 @@ FLOORS = (
     ("verdict",),
     ("plan",),
     ("distill", "record", "request"),
-    ("evidence",),
+    ("evidence", "distilled"),
     ("report", "run_folder", "flags"),
-    ("preparation",),
+    ("preparation", "conduct"),
     ("recording",),
     ("turns",),
     ("compress", "arms"),
-    ("ablation",),
+    ("ablation", "distillation"),
     ("cli",),
 )
 FORBIDDEN = {"utils", "util", "helpers", "helper", "common", "base", "core", "manager"}

@@ -76,8 +76,6 @@ def bad_inputs(tmp_path):
     np.save(tmp_path / "two.npy", np.eye(2, dtype=np.float32)[y])
     images = ["--data", tmp_path / "good.npz", "--teacher", tmp_path / "two.npy", "--target", "host"]
     table = ["--data", good, "--label", "y", "--target", "host"]
-    words = GOOD.replace("b,y", "b,c,y").replace(",up", ",x,up").replace(",down", ",z,down")
-    text = ["--data", csv(tmp_path / "text.csv", words), "--label", "y"]
     return {
         "missing file": (["--data", tmp_path / "no.csv", "--label", "y"], "no.csv"),
         "unknown set": (["--data", "digit"], "Did you mean 'digits'"),
@@ -105,10 +103,9 @@ def bad_inputs(tmp_path):
         "unknown loss": ([*table, "--method", "kdd"], "Did you mean 'kd'"),
         "loss without gradient": ([*table, "--method", "dist"], "use 'kd'"),
         "no rounds": (["--rounds", "0"], "--rounds is 0"),
-        "views of a table": ([*table, "--views", "2"], "--views, --flip and --mixup are for images"),
+        "flips of a table": ([*table, "--flip"], "--flip and --mixup are for images"),
         "flags beside resume": (["--resume", tmp_path / "x", "--epochs", "2", "--seed", "1"], "--seed"),
         "a target elsewhere": ([*table, "--targets", tmp_path / "far.yaml", "--target", "far"], "host to null"),
-        "text on tensorrt": ([*text, "--target", "jetson"], "onnxruntime"),
         "empty data": (["--data", ""], "--data is empty"),
         "normalize without teacher": (["--normalize", "unit"], "no --teacher"),
         "root as output": (["--target", "host", "--output", "/"], "no folder"),

@@ -175,6 +175,36 @@ def test_an_accuracy_that_is_missed_goes_round_again_and_says_why(tmp_path, brie
     assert report.verdict.exit_code == 1
 
 
+def test_text_for_tensorrt_ships_as_two_files_measured_as_one(table_csv, tmp_path, brief):
+    """Both in the manifest, in the size and in the score; the board's command has both, and their order is said."""
+    folder, targets = tmp_path / "run", tmp_path / "targets.yaml"
+    targets.write_text(
+        "targets:\n  board: {device: jetson-orin-nano-8gb, runtime: tensorrt, precisions: [fp32],"
+        " budgets: {latency_ms: {p90: {fail: 50}}}}\n"
+    )
+    request = Request(
+        data=str(table_csv), label="kind", targets=("board",), targets_file=str(targets), epochs=2, rounds=1
+    )
+    (report,) = compress(request, output=folder)
+    files = {one.file: one for one in read_manifest(folder).artifacts}
+    first, second = files["preprocessing.onnx"], files["student.onnx"]
+    rows = open_task(str(table_csv), label="kind").test
+    scored = score(
+        folder / "student.onnx", rows.inputs.feeds(), rows.labels, preprocessing=folder / "preprocessing.onnx"
+    )
+
+    assert check_manifest(folder) == ()
+    assert report.profile.files == (first.sha256, second.sha256)
+    assert report.student_sha256 == second.sha256
+    assert report.student.cost.file_bytes == report.profile.model_bytes == first.bytes + second.bytes
+    assert scored.accuracy == report.student.test_accuracy
+    assert "student.onnx --preprocessing preprocessing.onnx --runtime tensorrt" in report.board_command
+    assert f"{folder}/preprocessing.onnx {folder}/student.onnx BOARD:" in report.board_command
+    assert any("preprocessing.onnx, which onnxruntime runs on the CPU" in note for note in report.notes)
+    assert any("Timed in ONNX Runtime on this host" in note for note in report.notes)
+    assert exit_code_of(gate([report])) == report.verdict.exit_code
+
+
 def test_a_table_goes_the_whole_way_for_several_targets(table_csv, tmp_path, brief):
     """Columns by name, a folder and a report for each target."""
     request = Request(data=str(table_csv), label="kind", targets=("host", "rpi5"), epochs=4)

@@ -29,7 +29,6 @@ from hpmkd_edge.plan.recipe import NEUTRAL, Recipe, sample_recipes
 from hpmkd_edge.preparation import prepare
 from hpmkd_edge.request import Request
 from hpmkd_edge.run_folder import RunFolder
-from hpmkd_edge.targets import find_target, load_targets
 
 RESULTS: Final = Path(__file__).parents[1] / "results"
 SCHEMA: Final = "hpmkd-edge/portfolio/1"
@@ -75,10 +74,9 @@ class Trials:
 
 def try_recipes(request: Request, recipes: Sequence[Recipe], share: float, work: Path) -> TaskTrials:
     """Train a student with each of *recipes* on the request's task, by plain KD from its teacher."""
-    target = find_target(TARGET, load_targets())
     final = work / Path(request.data).name
     folder = RunFolder(final=final, partial=final.with_name(f"{final.name}.partial"))
-    preparation = prepare(request, [target], folder, lambda: False)
+    preparation = prepare(request, folder, lambda: False)
     own, size = preparation.workshop.settings, preparation.allowance.sizes[-1]
     short = replace(own, epochs=max(1, round(share * own.epochs)))
     _, lesson = preparation.curriculum.teacher

@@ -138,11 +138,10 @@ def do_jobs(request: Request, folder: Path) -> dict[str, Any]:
     from hpmkd_edge.export.conversion import convert
     from hpmkd_edge.preparation import prepare
     from hpmkd_edge.run_folder import RunFolder
-    from hpmkd_edge.targets import find_target, load_targets
 
     began = time.perf_counter()
     run = RunFolder(final=folder / "jobs", partial=folder / "jobs.partial")
-    preparation = prepare(request, [find_target("host", load_targets())], run, lambda: False)
+    preparation = prepare(request, run, lambda: False)
     prepared = time.perf_counter()
     size, rows = preparation.allowance.sizes[-1], preparation.task.validation
     with closing(preparation.workshop.executor):

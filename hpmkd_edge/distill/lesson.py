@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hpmkd_edge.distill.table_copies import spunged
 from hpmkd_edge.kernels.augment import mix_images, shift_images
 from hpmkd_edge.students.inlet import Inlet
 from hpmkd_edge.tasks.task import Images, Rows, Task
@@ -41,11 +42,13 @@ class View:
     Attributes:
         partner: int64 [N], the row that was mixed in, and *share*, float32 [N], of the row itself; None for both where
             nothing was mixed.
+        labels_hold: whether the rows' labels are still true; where not, guides alone teach.
     """
 
     rows: Rows
     partner: NDArray[np.int64] | None = None
     share: NDArray[np.float32] | None = None
+    labels_hold: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +81,7 @@ class Lesson:
         maps: V tensors of a teacher's features, float16 [N, …], for stages that teach by features; else empty.
         validation: stored rows, not augmented; *validation_labels* int64.
         sources: text that names the content of all of this, for keys of saved work.
+        unlabeled: the views whose rows may no longer have their labels; never view 0.
     """
 
     inlet: Inlet
@@ -90,15 +94,27 @@ class Lesson:
     validation: Tensor
     validation_labels: Tensor
     sources: str
+    unlabeled: frozenset[int] = frozenset()
+
+    def view_of(self, epoch: int) -> int:
+        """Return the view that an *epoch* goes over: one after the other, of those that somebody can teach."""
+        taught = bool(self.guides or self.maps)
+        views = [view for view in range(len(self.views)) if taught or view not in self.unlabeled]
+        return views[epoch % len(views)]
+
+    def labels_hold(self, view: int) -> bool:
+        """Tell whether the rows of a *view* have their labels; where not, the cross-entropy has no part in the loss."""
+        return view not in self.unlabeled
 
 
 def training_views(rows: Rows, *, count: int, flip: bool, mixup: bool = False) -> tuple[View, ...]:
-    """Return *count* views of *rows*: the rows themselves, then shifted (and mirrored) copies of the images.
+    """Return *count* views of *rows*: the rows themselves, then shifted images, or tables with cells resampled.
 
     Each copy follows from its number alone, so a teacher that is asked once about each view has answered for every
     epoch, and for every seed of training. With *mixup* each copy's images are mixed, after the shift, with others of
     it (Zhang et al. 2018, arXiv 1710.09412); a teacher that sees the mixture labels it as it is (Beyer et al. 2022,
-    arXiv 2106.05237).
+    arXiv 2106.05237). A table's copies are those of `kernels.table_views.spunge`: a row with cells of other rows may be
+    of another class, so their labels do not hold.
     """
     views = [View(rows=rows)]
     if isinstance(rows.inputs, Images):
@@ -111,7 +127,9 @@ def training_views(rows: Rows, *, count: int, flip: bool, mixup: bool = False) -
                 views.append(View(rows=replace(rows, inputs=Images(pixels=mixed)), partner=partner, share=share))
             else:
                 views.append(View(rows=replace(rows, inputs=Images(pixels=moved))))
-    return tuple(views)
+        return tuple(views)
+    tables = spunged(rows.inputs, [VIEW_SEED + number for number in range(1, count)])
+    return (*views, *(View(rows=replace(rows, inputs=table), labels_hold=False) for table in tables))
 
 
 def direct_lesson(task: Task, inlet: Inlet, views: Sequence[View], *, device: torch.device, sources: str) -> Lesson:
@@ -135,6 +153,7 @@ def direct_lesson(task: Task, inlet: Inlet, views: Sequence[View], *, device: to
         validation=inlet.store(task.validation.inputs).to(device),
         validation_labels=torch.from_numpy(task.validation.labels).to(device),
         sources=f"{task.digest} {sources}",
+        unlabeled=frozenset(number for number, view in enumerate(views) if not view.labels_hold),
     )
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hpmkd_edge.distill.attention import compact, cross_fit
-from hpmkd_edge.distill.ensemble import Worth, closed_form, mixture_logits, worth_of
+from hpmkd_edge.distill.ensemble import Worth, closed_form, closed_form_unlabeled, mixture_logits, worth_of
 from hpmkd_edge.distill.lesson import Lesson, View, guided
 from hpmkd_edge.tasks.task import Rows
 
@@ -59,14 +59,14 @@ def mixtures(
     digests = " ".join(source.digest for source in sources)
     count = len(sources)
 
-    def lessons(**ways: Callable[[Tensor, NDArray[np.float32]], NDArray[np.float32]]) -> dict[str, Lesson]:
+    def lessons(**ways: Callable[[Tensor, NDArray[np.float32], int], NDArray[np.float32]]) -> dict[str, Lesson]:
         # View by view: all teachers' answers to all views at once would be gigabytes for a hundred classes. Once for
         # all ways: to find a view's answers all of its pixels are hashed.
         logits: dict[str, list[NDArray[np.float32]]] = {way: [] for way in ways}
-        for view, rows in zip(views, untaught.views, strict=True):
+        for number, (view, rows) in enumerate(zip(views, untaught.views, strict=True)):
             teachers = _stacked(sources, view)
             for way, weigh in ways.items():
-                logits[way].append(mixture_logits(teachers, weigh(rows, teachers)))
+                logits[way].append(mixture_logits(teachers, weigh(rows, teachers, number)))
         return {way: guided(untaught, found, sources=f"{way} {seed} of {digests}") for way, found in logits.items()}
 
     if not attention:
@@ -75,9 +75,13 @@ def mixtures(
         return (Mixture(name=f"KD from the mean of {count}", lesson=made["mean"], worth=None),)
     features, answers = _features(untaught, untaught.views[0]), _stacked(sources, views[0])
     net = cross_fit(features, answers, labels, seed=seed)
+
+    def by_label(_: Tensor, teachers: NDArray[np.float32], view: int) -> NDArray[np.float32]:
+        return closed_form(teachers, labels) if untaught.labels_hold(view) else closed_form_unlabeled(teachers)
+
     made = lessons(
-        by_label=lambda _, teachers: closed_form(teachers, labels),
-        attention=lambda rows, teachers: net.weights(_features(untaught, rows), teachers),
+        by_label=by_label,
+        attention=lambda rows, teachers, _: net.weights(_features(untaught, rows), teachers),
     )
     return (
         Mixture(name=f"KD from {count}, weighed by label", lesson=made["by_label"], worth=None),

@@ -21,6 +21,8 @@ from hpmkd_edge.plan.settings import Settings
 class Objective:
     """`ce_weight · CE + kd_weight · method + λ_r · reference` over batches of one lesson.
 
+    Where a view's labels do not hold, its CE is a gauge of the student and of its teacher alike, and has no weight.
+
     Attributes:
         method: on logits, or None where nobody teaches by logits.
         features: on features, or None.
@@ -30,6 +32,10 @@ class Objective:
     settings: Settings
     method: Method | None
     features: FeatureMethod | None
+
+    def ce_weight(self, view: int) -> float:
+        """Return the weight of the cross-entropy: none where the rows of a *view* may not have their labels."""
+        return self.settings.ce_weight if self.lesson.labels_hold(view) else 0.0
 
     def labels(self, student_BK: Tensor, rows_B: Tensor, view: int) -> Tensor:
         """Return the cross-entropy with the labels, each mixed row's shared between its two."""

@@ -76,5 +76,10 @@ def _reference(trained: Trained, lesson: Lesson, stage: Stage) -> Reference:
     module = trained.module.to(device)
     logits = tuple(predict(module, lesson, view).clone() for view in lesson.views)
     trained.module.cpu()
-    weights = tuple(reference_weights(teacher, lesson.labels, stage.weighting) for teacher in lesson.guides[0])
+    # A weight by the label's probability says nothing where the label may not hold.
+    weightings = [stage.weighting if lesson.labels_hold(view) else "uniform" for view in range(len(lesson.views))]
+    weights = tuple(
+        reference_weights(teacher, lesson.labels, weighting)
+        for teacher, weighting in zip(lesson.guides[0], weightings, strict=True)
+    )
     return Reference(logits=logits, weights=weights, strength=stage.reference_weight)

@@ -1,4 +1,4 @@
-"""Train one module in torch: on labels, and on what its guides answer where the lesson has some."""
+"""Train one module to its end: on labels, and on what its guides answer where the lesson has some."""
 
 # Shape suffixes: N = rows, B = batch, K = classes.
 
@@ -8,7 +8,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from hpmkd_edge.distill.lesson import Lesson
 from hpmkd_edge.distill.step import PLAIN, SHARED_BATCH, StepPlan, on_threads, threads_for
-from hpmkd_edge.distill.training import Training, predict
+from hpmkd_edge.distill.tabular_link import TabularTraining, is_perceptron, may_compile
+from hpmkd_edge.distill.training import Training
 from hpmkd_edge.errors import Interrupted, TrainingFailed
 from hpmkd_edge.plan.settings import Settings
 from hpmkd_edge.progress import hidden
@@ -115,7 +116,10 @@ def train_link(
         TrainingFailed: the loss is no longer finite.
         Interrupted: *stop* said so; the state is saved.
     """
-    training = Training(module, lesson, settings, seed, plan)
+    compiled = may_compile(lesson, settings) and is_perceptron(module)
+    training = (
+        TabularTraining(module, lesson, settings, seed) if compiled else Training(module, lesson, settings, seed, plan)
+    )
     if saved.exists():
         training.restore(saved)
     progress = training.progress
@@ -128,8 +132,10 @@ def train_link(
 
     own = 1 if trains_alone(lesson, settings) else threads or torch.get_num_threads()
     own = threads_for(plan, min(settings.batch, len(lesson.labels)), own)
+    # Compiled trainings go side by side in threads of this process, and must leave what all of them share alone.
+    apart = nullcontext() if compiled else _repeatable(own)
     bar = tqdm(total=settings.epochs, initial=progress.epoch, desc=label, unit="epoch", disable=hidden(), leave=False)
-    with bar, _repeatable(own):
+    with bar, apart:
         while progress.epoch < settings.epochs:
             mean = training.run_epoch()
             if not math.isfinite(mean):
@@ -153,12 +159,10 @@ def train_link(
             if time.monotonic() - last_saved > SAVE_EVERY_S:
                 last_saved = time.monotonic()
                 keep()
-    keep()
-    best = progress.best
-    log.info("%s: %.4f of the validation rows after epoch %d", label, best["accuracy"], best["epoch"])
-    module.load_state_dict(best["weights"])
-    with _repeatable(own):
-        logits = predict(module, lesson, lesson.validation)
+        keep()
+        best = progress.best
+        log.info("%s: %.4f of the validation rows after epoch %d", label, best["accuracy"], best["epoch"])
+        logits = training.finish()
     return Trained(
         module=_plain(module),
         logits=logits.cpu().numpy(),

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -82,6 +83,37 @@ class Progress:
         default_factory=lambda: {"accuracy": -1.0, "loss": math.inf, "epoch": 0, "weights": {}}
     )
 
+    def as_state(self) -> dict[str, Any]:
+        """Return it as plain values and tensors, for a file."""
+        plain = {name: getattr(self, name) for name in ("epoch", "seconds", "temperatures", "best")}
+        return {"temperature": self.temperature.as_dict(), **plain}
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Any]) -> Progress:
+        """Return what `as_state` has written."""
+        plain = {name: state[name] for name in ("epoch", "seconds", "temperatures", "best")}
+        return cls(temperature=TemperatureState.from_dict(state["temperature"]), **plain)
+
+    def end_epoch(self, heat: float | None, blocks: Sequence[float], gap: Callable[[], float]) -> None:
+        """Count an epoch; where somebody taught at *heat*, move the temperature by the losses on labels alone.
+
+        The whole loss moves with the temperature, which would follow its own steps.
+
+        Args:
+            blocks: mean losses of an epoch's blocks.
+            gap: the student's mean loss less its teacher's.
+        """
+        self.epoch += 1
+        if heat is not None:
+            self.temperatures.append(heat)
+            if math.isfinite(sum(blocks)):
+                self.temperature = advance(self.temperature, blocks, gap())
+
+    def offer(self, accuracy: float, loss: float, weights: Callable[[], dict[str, Tensor]]) -> None:
+        """Keep the *weights* of the epoch if they are the best on validation rows so far."""
+        if (accuracy, -loss) > (self.best["accuracy"], -self.best["loss"]):
+            self.best = {"accuracy": accuracy, "loss": loss, "epoch": self.epoch, "weights": weights()}
+
 
 class Training:
     """One training: its module, what it learns from, and how far it is."""
@@ -116,29 +148,18 @@ class Training:
         self.parts.load_state_dict(state["parts"])
         self.optimizer.load_state_dict(state["optimizer"])
         align_state(self.optimizer)
-        self.progress = Progress(
-            temperature=TemperatureState.from_dict(state["temperature"]),
-            **{name: state[name] for name in ("epoch", "seconds", "temperatures", "best")},
-        )
+        self.progress = Progress.of_state(state)
 
     def save(self, path: Path) -> None:
         """Write all that decides how the training goes on."""
-        progress = self.progress
-        write_state(
-            {
-                "parts": _copied(self.parts),
-                "optimizer": self.optimizer.state_dict(),
-                "temperature": progress.temperature.as_dict(),
-                **{name: getattr(progress, name) for name in ("epoch", "seconds", "temperatures", "best")},
-            },
-            path,
-        )
+        own = {"parts": _copied(self.parts), "optimizer": self.optimizer.state_dict()}
+        write_state(own | self.progress.as_state(), path)
 
     def run_epoch(self) -> float:
         """Go once over one view; return the mean loss. Order and draws follow from seed and epoch alone."""
         lesson, settings, objective, progress = self.lesson, self.settings, self.objective, self.progress
         epoch, device, rows = progress.epoch, lesson.labels.device, len(lesson.labels)
-        draw, view = self.seed * 100_003 + epoch, epoch % len(lesson.views)
+        draw, view = self.seed * 100_003 + epoch, lesson.view_of(epoch)
         steps = max(1, rows // settings.batch)
         order = torch.randperm(rows, generator=torch.Generator().manual_seed(draw)).to(device)
         heat = temperature(progress.temperature)
@@ -166,20 +187,16 @@ class Training:
             nn.utils.clip_grad_norm_(self.parts.parameters(), LONGEST_GRADIENT)
             self.optimizer.step()
             losses[number], on_labels[number] = loss.detach(), labels.detach()
-        progress.epoch += 1
-        if lesson.guides:
-            progress.temperatures.append(heat)
-            # On labels: the whole loss moves with the temperature, which would follow its own steps.
-            blocks = [float(block.mean()) for block in torch.tensor_split(on_labels, min(BLOCKS, steps))]
-            if math.isfinite(sum(blocks)):
-                gap = float(on_labels.mean()) - self.teacher_loss(view)
-                progress.temperature = advance(progress.temperature, blocks, gap)
+        blocks = [float(block.mean()) for block in torch.tensor_split(on_labels, min(BLOCKS, steps))]
+        progress.end_epoch(
+            heat if lesson.guides else None, blocks, lambda: float(on_labels.mean()) - self.teacher_loss(view)
+        )
         return float(losses.mean())
 
     def can_record(self, view: int) -> bool:
         """Tell whether all steps over a *view* are the same kernels, so that one recording serves them."""
         lesson = self.lesson
-        plain = lesson.reference is None and not lesson.maps and lesson.mixes[view] is None
+        plain = lesson.reference is None and not lesson.maps and lesson.mixes[view] is None and lesson.labels_hold(view)
         method = self.objective.method
         return self.plan.cuda_graph and plain and len(lesson.guides) < 2 and (method is None or method.recordable)
 
@@ -213,7 +230,7 @@ class Training:
                 student_BK = forward(self.student, features, self.plan)
                 student_maps = read()[self.tap]
         labels = objective.labels(student_BK, rows_B, view)
-        loss = settings.ce_weight * labels
+        loss = objective.ce_weight(view) * labels
         if objective.features is not None:
             maps = self.lesson.maps[view][rows_B].float()
             compared = objective.features.loss(self.adaptor(student_maps.float()), maps)
@@ -233,14 +250,17 @@ class Training:
 
     def validate(self) -> float:
         """Keep the weights if they are the best on validation rows so far; return the accuracy, NaN without answers."""
-        best, lesson = self.progress.best, self.lesson
+        lesson = self.lesson
         logits = predict(self.module, lesson, lesson.validation)
         if not bool(logits.isfinite().all()):
             # The last step of an epoch can do this while the epoch's mean loss is still finite.
             return math.nan
         accuracy = float((logits.argmax(1) == lesson.validation_labels).double().mean())
         loss = float(functional.cross_entropy(logits, lesson.validation_labels))
-        if (accuracy, -loss) > (best["accuracy"], -best["loss"]):
-            weights = _copied(self.module)
-            self.progress.best = {"accuracy": accuracy, "loss": loss, "epoch": self.progress.epoch, "weights": weights}
+        self.progress.offer(accuracy, loss, lambda: _copied(self.module))
         return accuracy
+
+    def finish(self) -> Tensor:
+        """Give the module the best epoch's weights; return its logits [N, K] on the validation rows."""
+        self.module.load_state_dict(self.progress.best["weights"])
+        return predict(self.module, self.lesson, self.lesson.validation)

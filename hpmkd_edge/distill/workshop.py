@@ -6,10 +6,12 @@ import hashlib
 import itertools
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from math import prod
 from pathlib import Path
+from threading import Event
 from typing import Final
 
 import numpy as np
@@ -19,10 +21,10 @@ from hpmkd_edge import kernels
 from hpmkd_edge.distill.executors import WORTH_PROCESSES_S, InProcess
 from hpmkd_edge.distill.lesson import Lesson
 from hpmkd_edge.distill.pipeline import Executor, Job, Rates, run_jobs
-from hpmkd_edge.distill.stacked import stackable, train_stacked
 from hpmkd_edge.distill.step import PLAIN, StepPlan
+from hpmkd_edge.distill.tabular_link import is_perceptron, may_compile
 from hpmkd_edge.distill.torch_link import Trained, train_link, trains_alone
-from hpmkd_edge.errors import TrainingFailed
+from hpmkd_edge.errors import Interrupted, TrainingFailed
 from hpmkd_edge.plan.settings import Settings
 from hpmkd_edge.store.objects import Store
 from hpmkd_edge.students.family import Family, Shape, Size
@@ -63,7 +65,11 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """An assignment with all that a worker process needs to carry it out; see `carry_out`."""
+    """An assignment with all that is needed to carry it out; see `carry_out`.
+
+    Attributes:
+        compiled: whether the loops of `tabular_link` train it.
+    """
 
     family: Family
     shape: Shape
@@ -72,6 +78,7 @@ class Order:
     settings: Settings
     plan: StepPlan
     threads: int
+    compiled: bool
     saved: Path
 
 
@@ -162,22 +169,39 @@ class Workshop:
             TrainingFailed: the loss of one that may not fail is no longer finite; the others are stopped.
             Interrupted: *stop* said so; the states are saved.
         """
-        if self._stacks(assignments):
-            stacked = self._stacked(assignments)
-            if stacked is not None:
-                return stacked
         orders, beside = self._orders(assignments)
-        found = [self._find(order) for order in orders]
-        missing = {
-            order.saved: order
-            for order, trained in zip(orders, found, strict=True)
-            if trained is None and not self._has_failed(order)
-        }
-        if len(missing) > 1 and beside > 1:
-            self._side_by_side(tuple(missing.values()))
-        return tuple(
-            trained or self._find(order) or self._finished(order) for order, trained in zip(orders, found, strict=True)
-        )
+        ended = {order.saved: self._find(order) for order in orders}
+        missing = {order.saved: order for order in orders if ended[order.saved] is None and not self._has_failed(order)}
+        in_threads = [order for order in missing.values() if order.compiled]
+        alone = [order for order in missing.values() if not order.compiled]
+        if len(in_threads) > 1 and self.workers > 1:
+            self._in_threads(in_threads)
+        if len(alone) > 1 and beside > 1:
+            self._side_by_side(alone)
+        for order in missing.values():
+            ended[order.saved] = self._finished(order)
+        return tuple(ended[order.saved] for order in orders)
+
+    def _in_threads(self, orders: Sequence[Order]) -> None:
+        """Train *orders* by compiled loops, which let go of the interpreter; their states are left in the folder."""
+        broken = Event()
+
+        def attempt(order: Order) -> str | None:
+            try:
+                return carry_out(None, lambda: self.stop() or broken.is_set(), order)
+            except BaseException:
+                broken.set()  # the others save their states and stop
+                raise
+
+        with ThreadPoolExecutor(min(self.workers, len(orders))) as pool:
+            ended = [pool.submit(attempt, order) for order in orders]
+        errors = [error for one in ended if (error := one.exception()) is not None]
+        for error in sorted(errors, key=lambda error: isinstance(error, Interrupted)):
+            raise error  # what broke, not those that were stopped for it
+        for order, failure in zip(orders, (one.result() for one in ended), strict=True):
+            if failure is not None:
+                log.warning("%s", failure)
+                self._note_failure(order.saved.stem, failure)
 
     def _side_by_side(self, orders: Sequence[Order]) -> None:
         """Carry out *orders* in worker processes; which process does the work changes no outcome."""
@@ -203,58 +227,20 @@ class Workshop:
                 log.warning("%s", failure)
                 self._note_failure(named[name].saved.stem, str(failure))
 
-    def _stacks(self, assignments: Sequence[Assignment]) -> bool:
-        """Tell whether *assignments* are students of one shape and lesson that train faster as one stack."""
-        first = assignments[0] if len(assignments) > 1 else None
-        if first is None or any(
-            one.size != first.size or one.lesson is not first.lesson or one.start is not None for one in assignments
-        ):
-            return False
-        module = self.family.build(first.size, self.shape, self.seed)
-        return stackable(module, first.lesson, [one.settings or self.settings for one in assignments])
-
-    def _stacked(self, assignments: Sequence[Assignment]) -> tuple[Trained | None, ...] | None:
-        """Train all *assignments* as one stack; return None where one of them fails in it, now or before."""
-        orders = [self._order(assignment, 1, stacked=len(assignments)) for assignment in assignments]
-        found = {order.saved: self._find(order) for order in orders}
-        if any(trained is None for trained in found.values()):
-            distinct = tuple({order.saved: order for order in orders}.values())
-            name = hashlib.sha256(" ".join(order.saved.stem for order in distinct).encode()).hexdigest()[:24]
-            if self._failed(name):
-                return None
-            try:
-                trained = train_stacked(
-                    [self.family.build(order.assignment.size, self.shape, self.seed) for order in distinct],
-                    distinct[0].assignment.lesson,
-                    [order.settings for order in distinct],
-                    [order.seed for order in distinct],
-                    saved=self.folder / f"{name}.stack.pt",
-                    stop=self.stop,
-                    label=f"{len(distinct)} of {distinct[0].assignment.size.label}",
-                )
-            except TrainingFailed as error:
-                log.info("%s Each is trained alone.", error)
-                self._note_failure(name, str(error))
-                return None
-            for order, one in zip(distinct, trained, strict=True):
-                self._keep(order, one)
-                found[order.saved] = one
-        return tuple(found[order.saved] for order in orders)
-
     def _orders(self, assignments: Sequence[Assignment]) -> tuple[list[Order], int]:
-        """Return the orders of *assignments* that are no stack, and how many go side by side, each on its threads."""
+        """Return the orders of *assignments*, and how many go side by side in processes, each on its threads."""
         orders = [self._order(assignment, torch.get_num_threads()) for assignment in assignments]
-        beside = _beside(orders, self.workers)
+        beside = _beside([order for order in orders if not order.compiled], self.workers)
         each = max(1, torch.get_num_threads() // beside)
         return [self._order(assignment, each) for assignment in assignments] if beside > 1 else orders, beside
 
-    def _order(self, assignment: Assignment, most_threads: int, *, stacked: int = 1) -> Order:
-        settings = assignment.settings or self.settings
-        plan, lesson = self.plan_of(self.family, assignment.size), assignment.lesson
-        threads = 1 if trains_alone(lesson, settings) else most_threads
+    def _order(self, assignment: Assignment, most_threads: int) -> Order:
+        settings, lesson, size = assignment.settings or self.settings, assignment.lesson, assignment.size
+        compiled = may_compile(lesson, settings) and is_perceptron(self.family.build(size, self.shape, self.seed))
+        plan = PLAIN if compiled else self.plan_of(self.family, size)
+        threads = 1 if compiled or trains_alone(lesson, settings) else most_threads
         start = "random" if assignment.start is None else digest_of_weights(assignment.start.weights)
-        # What is trained in a stack rounds differently from what is trained alone.
-        student = f"{self.family.digest} {assignment.size} from {start} of {stacked}"
+        student = f"{self.family.digest} {size} from {start}{' compiled' if compiled else ''}"
         key = key_of(lesson, settings, seed=self.seed, student=student, plan=plan, threads=threads)
         return Order(
             family=self.family,
@@ -264,6 +250,7 @@ class Workshop:
             settings=settings,
             plan=plan,
             threads=threads,
+            compiled=compiled,
             saved=self.folder / f"{key}.pt",
         )
 
@@ -302,13 +289,13 @@ class Workshop:
         return order.assignment.may_fail and self._failed(order.saved.stem)
 
     def _failed(self, key: str) -> bool:
-        """Tell whether the training or stack of *key* is known to fail."""
+        """Tell whether the training of *key* is known to fail."""
         if self.store is None:
             return self._failure(key).exists()
         return self.store.find(key, kind="failure") is not None
 
     def _note_failure(self, key: str, sentence: str) -> None:
-        """Keep that the training or stack of *key* fails, so that it is not tried again."""
+        """Keep that the training of *key* fails, so that it is not tried again."""
         if self.store is None:
             self._failure(key).write_text(sentence, encoding="utf-8")
         else:

@@ -1,18 +1,18 @@
 """What is known of a task, its teacher and its student before the student is trained: the meta-features."""
 
-# Shape suffixes: N = rows, V = values, C = channels, K = classes.
+# Shape suffixes: N = rows, M = columns of numbers, V = values, K = classes.
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hpmkd_edge.tasks.task import Images, Inputs, Task
+from hpmkd_edge.kernels.metafeatures import describe_columns
+from hpmkd_edge.tasks.task import Images, Table, Task
 
 # Rows that the moments are read off: enough for two digits of a mean, and no wait on millions of rows.
 MOST_ROWS: Final = 4096
@@ -125,8 +125,11 @@ def traits_of(
     size = len(task.train)
     some_N = np.unique(np.linspace(0, size - 1, min(size, MOST_ROWS)).round().astype(np.int64))
     inputs = task.train.inputs.take(some_N)
-    mean, variance, skewness, kurtosis = _mean_moments(inputs)
-    features, missing, categories = _columns(inputs)
+    facts = _image_facts(inputs) if isinstance(inputs, Images) else _table_facts(inputs)
+    features, missing, categories, moments = facts
+    # Of the columns or channels that have it: a constant has no skewness.
+    known = [of_columns[~np.isnan(of_columns)] for of_columns in moments]
+    mean, variance, skewness, kurtosis = (float(some.mean()) if len(some) else None for some in known)
     return Traits(
         kind=task.kind,
         rows=size,
@@ -152,29 +155,30 @@ def _ratio(of: float | None, over: float | None) -> float | None:
     return of / over if of and over else None
 
 
-def _columns(inputs: Inputs) -> tuple[int, float, float]:
-    """Return the numbers in a row, the share of missing cells, and that of columns of text."""
-    if isinstance(inputs, Images):
-        return math.prod(inputs.pixels.shape[1:]), 0.0, 0.0
-    empty = [column.values == "" if column.kind == "category" else np.isnan(column.values) for column in inputs.columns]
-    categories = sum(column.kind == "category" for column in inputs.columns)
-    return len(inputs.columns), float(np.mean(empty)), categories / len(inputs.columns)
+def _table_facts(table: Table) -> tuple[int, float, float, NDArray[np.float64]]:
+    """Return columns, the share of missing cells, that of columns of words, and the moments [4, M] of those of numbers.
+
+    The moments are mean, variance, skewness and kurtosis less 3, NaN where there is none.
+    """
+    numbers = [column.values for column in table.columns if column.kind == "number"]
+    numbers_NM = np.stack(numbers, 1) if numbers else np.empty((len(table), 0), np.float32)
+    facts = describe_columns(numbers_NM)
+    words = [column for column in table.columns if column.kind == "category"]
+    missing = int(facts.missing.sum()) + sum(int(column.missing.sum()) for column in words)
+    columns = len(table.columns)
+    moments = np.stack([facts.mean, facts.variance, facts.skewness, facts.kurtosis])
+    return columns, missing / (columns * len(table)), len(words) / columns, moments
 
 
-def _distributions(inputs: Inputs) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Yield the values [V] of each number column or channel, and their shares [V]."""
-    if isinstance(inputs, Images):
-        for pixels in np.moveaxis(inputs.pixels, -1, 0):
-            # By histogram, some images at a time: bincount makes eight bytes of each pixel.
-            blocks = (pixels[start : start + IMAGES_AT_ONCE].ravel() for start in range(0, len(pixels), IMAGES_AT_ONCE))
-            counts = sum(np.bincount(block, minlength=256) for block in blocks)
-            yield LEVELS, counts / pixels.size
-        return
-    for column in inputs.columns:
-        if column.kind == "number":
-            values = column.values[~np.isnan(column.values)].astype(np.float64)
-            if len(values):
-                yield values, np.full(len(values), 1 / len(values))
+def _image_facts(images: Images) -> tuple[int, float, float, NDArray[np.float64]]:
+    """Return the same of images, where the numbers of a row are pixels, and channels have the moments."""
+    moments = []
+    for pixels in np.moveaxis(images.pixels, -1, 0):
+        # By histogram, some images at a time: bincount makes eight bytes of each pixel.
+        blocks = (pixels[start : start + IMAGES_AT_ONCE].ravel() for start in range(0, len(pixels), IMAGES_AT_ONCE))
+        counts = sum(np.bincount(block, minlength=256) for block in blocks)
+        moments.append(_moments(LEVELS, counts / pixels.size))
+    return math.prod(images.pixels.shape[1:]), 0.0, 0.0, np.array(moments).T
 
 
 def _moments(values_V: NDArray[np.float64], shares_V: NDArray[np.float64]) -> tuple[float, float, float, float]:
@@ -186,10 +190,3 @@ def _moments(values_V: NDArray[np.float64], shares_V: NDArray[np.float64]) -> tu
     variance = float(shares_V @ (values_V - mean) ** 2)
     scaled_V = (values_V - mean) / math.sqrt(variance)
     return mean, variance, float(shares_V @ scaled_V**3), float(shares_V @ scaled_V**4) - 3
-
-
-def _mean_moments(inputs: Inputs) -> list[float | None]:
-    """Return the four moments, each the mean over the columns or channels that have it."""
-    found: NDArray[Any] = np.array([_moments(*distribution) for distribution in _distributions(inputs)]).reshape(-1, 4)
-    known = [column[~np.isnan(column)] for column in found.T]
-    return [float(column.mean()) if len(column) else None for column in known]

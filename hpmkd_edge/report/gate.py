@@ -37,6 +37,11 @@ def gate(
                 f"the profile of {profile.model} is of a model with sha256 {profile.model_sha256[:12]}…; "
                 f"one of a report's student is needed: {', '.join(sorted(sha[:12] for sha in students))}…"
             )
+        if profile.files not in {report.profile.files for report in reports}:
+            raise BadConfiguration(
+                f"the profile of {profile.model} was taken with another preprocessing file than the report's, or"
+                " without one; measure with the files of one run, the first of them as --preprocessing."
+            )
     return tuple(_gate_one(report, targets, profiles) for report in reports)
 
 

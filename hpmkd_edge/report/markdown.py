@@ -14,6 +14,7 @@ from hpmkd_edge.report.rows import (
     judgements_in_full,
     probes,
     rivals,
+    round_title,
     teachers,
 )
 
@@ -35,7 +36,8 @@ def to_markdown(report: Report) -> str:
     parts.append("Latencies were taken interleaved, in one process; memory in a process of its own.")
     parts += section(teachers(report)) + section(probes(report))
     for turn in report.rounds:
-        parts += [f"## {escaped(rivals(turn).title)}", escaped(turn.reason), table(rivals(turn))]
+        title = round_title(turn)
+        parts += [f"## {escaped(title)}", escaped(turn.reason), table(rivals(turn, title))]
         if turn.gains:
             parts.append(table(gains(turn)))
         if turn.components:

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
-from hpmkd_edge.record import Report, RoundRecord
+from hpmkd_edge.distilled import Distilled
+from hpmkd_edge.record import (
+    ComponentRecord,
+    Cost,
+    GainRecord,
+    Report,
+    RivalRecord,
+    RoundRecord,
+    TeacherRecord,
+)
 from hpmkd_edge.report.figures import NONE, in_unit, megabytes, quantity, ratio, share, signed
 from hpmkd_edge.targets import Target
 from hpmkd_edge.verdict import AT_LEAST, Judgement, Outcome, Verdict
@@ -52,8 +61,20 @@ def worded(outcome: Outcome) -> str:
 
 def against_teacher(report: Report) -> Grid:
     """Set the student beside its best teacher."""
-    student, teacher = report.student, report.best_teacher
-    before, after = teacher.cost, student.cost
+    student = report.student
+    after = (student.test_accuracy, student.validation_accuracy)
+    return _beside(report.best_teacher, student.size, after, student.cost)
+
+
+def distilled_against_teacher(distilled: Distilled) -> Grid:
+    """Set a student that was not timed beside its best teacher."""
+    after = (distilled.test_accuracy, distilled.validation_accuracy)
+    cost = Cost(parameters=distilled.parameters, file_bytes=distilled.file_bytes)
+    return _beside(distilled.teachers[0], distilled.size, after, cost)
+
+
+def _beside(teacher: TeacherRecord, size: str, accuracies: tuple[float, float], after: Cost) -> Grid:
+    before = teacher.cost
     costs = (
         ("parameters", "", before.parameters, after.parameters, ("fewer", "more")),
         ("file", " MB", megabytes(before.file_bytes), megabytes(after.file_bytes), ("smaller", "larger")),
@@ -61,17 +82,18 @@ def against_teacher(report: Report) -> Grid:
         ("latency, p90", " ms", before.p90_ms, after.p90_ms, ("faster", "slower")),
         ("peak memory", " MB", before.peak_memory_mb, after.peak_memory_mb, ("less", "more")),
     )
-    numbers = (f"teacher {teacher.name}", f"student {student.size}", "change")
+    numbers = (f"teacher {teacher.name}", f"student {size}", "change")
     return Grid(
         title="Student and teacher",
         header=("", *numbers),
         numbers=numbers,
         rows=(
-            _accuracy("accuracy, test", teacher.test_accuracy, student.test_accuracy),
-            _accuracy("accuracy, validation", teacher.validation_accuracy, student.validation_accuracy),
+            _accuracy("accuracy, test", teacher.test_accuracy, accuracies[0]),
+            _accuracy("accuracy, validation", teacher.validation_accuracy, accuracies[1]),
             *(
                 (name, quantity(old, unit), quantity(new, unit), ratio(old, new, words))
                 for name, unit, old, new, words in costs
+                if not old is new is None
             ),
         ),
     )
@@ -98,10 +120,34 @@ def teachers(report: Report) -> Grid:
     )
 
 
-def rivals(turn: RoundRecord) -> Grid:
-    """List a round's rivals; accuracies are those on validation rows."""
+class Raced(Protocol):
+    """A record that holds a race."""
+
+    @property
+    def rivals(self) -> tuple[RivalRecord, ...]:
+        """In the order of their start."""
+        ...
+
+    @property
+    def gains(self) -> tuple[GainRecord, ...]:
+        """Of rivals over others."""
+        ...
+
+    @property
+    def components(self) -> tuple[ComponentRecord, ...]:
+        """What each did."""
+        ...
+
+
+def round_title(turn: RoundRecord) -> str:
+    """Name a round by its number and its chain."""
+    return f"Round {turn.number}: {' → '.join(turn.chain)}"
+
+
+def rivals(turn: Raced, title: str) -> Grid:
+    """List a race's rivals; accuracies are those on validation rows."""
     return Grid(
-        title=f"Round {turn.number}: {' → '.join(turn.chain)}",
+        title=title,
         header=("rival", "method", "epochs", "accuracy", "loss", "time", ""),
         numbers=("epochs", "accuracy", "loss", "time"),
         rows=tuple(
@@ -119,7 +165,7 @@ def rivals(turn: RoundRecord) -> Grid:
     )
 
 
-def gains(turn: RoundRecord) -> Grid:
+def gains(turn: Raced) -> Grid:
     """List what rivals gained over others in a round."""
     return Grid(
         title="Gains on validation rows",
@@ -138,7 +184,7 @@ def gains(turn: RoundRecord) -> Grid:
     )
 
 
-def components(turn: RoundRecord) -> Grid:
+def components(turn: Raced) -> Grid:
     """List what each component did in a round, and its gain over what was best before it."""
     return Grid(
         title="Components",

@@ -8,16 +8,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from hpmkd_edge.distilled import Distilled
 from hpmkd_edge.record import Report
 from hpmkd_edge.report.rows import (
     Grid,
+    Raced,
     against_teacher,
     components,
+    distilled_against_teacher,
     gains,
     headline,
     judgements,
     reasons,
     rivals,
+    round_title,
     teachers,
 )
 from hpmkd_edge.verdict import Outcome, Verdict
@@ -43,20 +47,39 @@ def show(report: Report) -> None:
         short = tuple(row[:4] for row in listed.rows)  # the rest would not fit into 80 columns
         show_grid(console, replace(listed, header=listed.header[:4], rows=short))
     for turn in report.rounds:
-        show_grid(console, rivals(turn), turn.reason)
-        if turn.gains:
-            show_grid(console, gains(turn))
-        if turn.components:
-            show_grid(console, components(turn))
+        _race(console, turn, round_title(turn), turn.reason)
     _verdict(console, report.verdict)
-    if report.notes:
-        say(console, "\nNotes", "bold")
-    for note in report.notes:
-        say(console, f"• {note}")
+    _notes(console, report.notes)
     if report.board_command is not None:
         say(console, "\nTo settle what is unknown, on the board:", "bold")
         # A command is copied: it must come out on lines of its own, unbroken.
         print(report.board_command)
+
+
+def show_distilled(distilled: Distilled) -> None:
+    """Print to stdout what `distill` made: student against teacher, the race, notes."""
+    console = open_console()
+    say(
+        console, f"{distilled.data.name}: {distilled.size}, {distilled.retention:.2%} of its teacher's accuracy", "bold"
+    )
+    show_grid(console, distilled_against_teacher(distilled))
+    _race(console, distilled, f"Race of {distilled.size}")
+    _notes(console, distilled.notes)
+
+
+def _race(console: Console, raced: Raced, title: str, reason: str = "") -> None:
+    show_grid(console, rivals(raced, title), reason)
+    if raced.gains:
+        show_grid(console, gains(raced))
+    if raced.components:
+        show_grid(console, components(raced))
+
+
+def _notes(console: Console, notes: Sequence[str]) -> None:
+    if notes:
+        say(console, "\nNotes", "bold")
+    for note in notes:
+        say(console, f"• {note}")
 
 
 def show_verdicts(verdicts: Sequence[Verdict]) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hpmkd_edge.students.family import Shape
 from hpmkd_edge.tasks.encoding import Encoding, encode, fit_encoding
-from hpmkd_edge.tasks.task import Images, Inputs, Table, Task
+from hpmkd_edge.tasks.task import MISSING_NUMBER, Images, Inputs, Table, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,8 @@ class TableInlet:
     def facts(self) -> dict[str, object]:
         """Describe the preprocessing that the exported file holds, for its metadata."""
         return {
-            "input": "one array [N, 1] a column: float32 (NaN is missing) or string ('' is missing)",
+            "input": "one array [N, 1] a column: float32 (NaN is missing), string ('' is missing) or int64"
+            f" ({MISSING_NUMBER} is missing)",
             "columns": [asdict(column) for column in self.encoding.columns],
         }
 

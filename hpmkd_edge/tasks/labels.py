@@ -46,15 +46,26 @@ def code_labels(values_N: NDArray[Any], where: str) -> Labels:
         values_N = _whole(values_N, where)
     elif kind not in "biuOU":
         raise BadData(f"{where} holds {values_N.dtype}; text, whole numbers or booleans are needed.")
-    words, codes = np.unique(values_N, return_inverse=True)
-    classes = tuple(str(word) for word in words.tolist())
+    words, codes = distinct(values_N)
+    classes = tuple(str(word) for word in words)
     if len(classes) == 1:
         raise BadData(f"{where} holds one class only, {classes[0]!r}; at least two are needed.")
     for name in classes:
         # Class names go into ONNX metadata, JSON and pages: all of them UTF-8.
         if any("\ud800" <= letter <= "\udfff" for letter in name):
             raise BadData(f"{where} holds {name!r}, half a Unicode character; whole ones are needed.")
-    return Labels(codes=codes.reshape(-1).astype(np.int64, copy=False), classes=classes)
+    return Labels(codes=codes, classes=classes)
+
+
+def distinct(values_N: NDArray[Any]) -> tuple[list[Any], NDArray[np.int64]]:
+    """Return the distinct values, sorted, and the place of each value among them: int64 [N]."""
+    if values_N.dtype != np.object_:
+        values, codes_N = np.unique(values_N, return_inverse=True)
+        return values.tolist(), codes_N.reshape(-1).astype(np.int64, copy=False)
+    # Only the distinct words are sorted: sorting millions of Python strings takes minutes.
+    words = sorted(set(values_N.tolist()))
+    places = {word: place for place, word in enumerate(words)}
+    return words, np.fromiter(map(places.__getitem__, values_N.tolist()), np.int64, len(values_N))
 
 
 def _whole(values_N: NDArray[Any], where: str) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hpmkd_edge.tasks.labels import Labels
 from hpmkd_edge.tasks.splitting import Split
-from hpmkd_edge.tasks.task import Inputs
+from hpmkd_edge.tasks.task import Identifiers, Inputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,11 +17,13 @@ class Reading:
         inputs: N rows.
         labels: of the same N rows.
         split: the split that the source brings, or None.
+        identifiers: what names the rows, or None.
     """
 
     inputs: Inputs
     labels: Labels
     split: Split | None
+    identifiers: Identifiers | None = None
 
 
 def cause_of(error: BaseException) -> str:

@@ -17,22 +17,24 @@ from hpmkd_edge.errors import BadConfiguration, BadData, nearest
 from hpmkd_edge.tasks.archives import read_archive
 from hpmkd_edge.tasks.images import read_digits, read_folder
 from hpmkd_edge.tasks.reading import Reading, cause_of
+from hpmkd_edge.tasks.schema import NOTHING_SAID, Schema, read_schema, refuse_schema
 from hpmkd_edge.tasks.splitting import TEST, TRAIN, VALIDATION, complete_split
 from hpmkd_edge.tasks.tables import read_table
-from hpmkd_edge.tasks.task import Images, Inputs, Rows, Task
+from hpmkd_edge.tasks.task import Column, Images, Inputs, Rows, Table, Task
 
 EMBEDDED: Final[dict[str, Callable[[], Reading]]] = {"digits": read_digits}
-READERS: Final[dict[str, Callable[[Path, str | None, str | None], Reading]]] = {
-    ".csv": read_table,
-    ".csv.gz": read_table,
-    ".tsv": read_table,
-    ".tsv.gz": read_table,
-    ".parquet": read_table,
-    ".npz": read_archive,
-}
+TABLES: Final = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
+ENDINGS: Final = (*TABLES, ".npz")
 
 
-def open_task(data: str, *, label: str | None = None, split: str | None = None, split_seed: int = 0) -> Task:
+def open_task(
+    data: str,
+    *,
+    label: str | None = None,
+    split: str | None = None,
+    split_seed: int = 0,
+    schema: str | None = None,
+) -> Task:
     """Read a data set and part its rows.
 
     Without a split of its own, 15 % of each class are test, 15 % validation and the rest train; a
@@ -46,6 +48,7 @@ def open_task(data: str, *, label: str | None = None, split: str | None = None, 
         label: the column or array to be learned: needed for a table, by default y or labels in .npz.
         split: a column or array of train, validation (val, valid) and test.
         split_seed: 0 or more; decides every row that is drawn.
+        schema: a file that says what columns of a table mean; see `schema.read_schema`.
 
     Raises:
         BadConfiguration: a flag is missing or cannot be used with this data.
@@ -53,15 +56,24 @@ def open_task(data: str, *, label: str | None = None, split: str | None = None, 
     """
     if split_seed < 0:
         raise BadConfiguration(f"the split seed is {split_seed}; 0 or more is needed.")
+    meanings = NOTHING_SAID if schema is None else read_schema(Path(schema))
     try:
-        name, reading = _read(data, label, split)
+        name, reading = _read(data, label, split, meanings)
     except OSError as error:
         raise BadData(f"{data} cannot be read: {cause_of(error)}.") from error
-    labels = reading.labels
+    labels, identifiers = reading.labels, reading.identifiers
     parted = complete_split(reading.split, labels.codes, labels.classes, split_seed)
+    places = [np.flatnonzero(parted.parts == part).astype(np.int64, copy=False) for part in (TRAIN, VALIDATION, TEST)]
+    inputs = reading.inputs
+    if isinstance(inputs, Table):
+        columns = list(inputs.columns)
+        del reading, inputs
+        parts: Sequence[Inputs] = _part_columns(columns, places)
+    else:
+        parts = [inputs.take(rows_N) for rows_N in places]
     train, validation, test = (
-        _take(reading, np.flatnonzero(parted.parts == part).astype(np.int64, copy=False))
-        for part in (TRAIN, VALIDATION, TEST)
+        Rows(inputs=part, labels=labels.codes[rows_N], positions=rows_N)
+        for part, rows_N in zip(parts, places, strict=True)
     )
     return Task(
         name=name,
@@ -72,13 +84,16 @@ def open_task(data: str, *, label: str | None = None, split: str | None = None, 
         test=test,
         split_rule=parted.rule,
         digest=_digest(labels.classes, (train, validation, test)),
+        identifiers=identifiers,
+        notes=_constants(train.inputs) if isinstance(train.inputs, Table) else (),
     )
 
 
-def _read(data: str, label: str | None, split: str | None) -> tuple[str, Reading]:
+def _read(data: str, label: str | None, split: str | None, schema: Schema) -> tuple[str, Reading]:
     """Return a short name of *data* and what its reader found."""
     path = Path(data)
     if data in EMBEDDED or path.is_dir():
+        refuse_schema(schema, data)
         for flag, value in (("--label", label), ("--split", split)):
             if value is not None:
                 raise BadConfiguration(
@@ -92,17 +107,52 @@ def _read(data: str, label: str | None, split: str | None) -> tuple[str, Reading
     if not path.is_file():
         raise BadData(f"{path} is neither a file nor a folder; a file or a folder is needed.")
     lower = path.name.lower()
-    ending = max((known for known in READERS if lower.endswith(known)), key=len, default=None)
+    ending = max((known for known in ENDINGS if lower.endswith(known)), key=len, default=None)
     if ending is None:
         found = path.suffix or "no suffix"
-        raise BadData(f"{path} has {found}; {', '.join(READERS)} or a folder of images is needed.")
+        raise BadData(f"{path} has {found}; {', '.join(ENDINGS)} or a folder of images is needed.")
     if path.stat().st_size == 0:
         raise BadData(f"{path.absolute()} is empty; rows are needed.")
-    return path.name[: -len(ending)] or path.name, READERS[ending](path, label, split)
+    if ending in TABLES:
+        reading = read_table(path, label, split, schema)
+    else:
+        refuse_schema(schema, data)
+        reading = read_archive(path, label, split)
+    return path.name[: -len(ending)] or path.name, reading
 
 
-def _take(reading: Reading, rows_N: NDArray[np.int64]) -> Rows:
-    return Rows(inputs=reading.inputs.take(rows_N), labels=reading.labels.codes[rows_N], positions=rows_N)
+def _part_columns(columns: list[Column], places: Sequence[NDArray[np.int64]]) -> list[Table]:
+    """Return a table of the rows at each of *places*, and empty *columns*: two whole tables never lie in memory."""
+    parts: list[list[Column]] = [[] for _ in places]
+    while columns:
+        column = columns.pop(0)
+        for part, rows_N in zip(parts, places, strict=True):
+            part.append(Column(name=column.name, kind=column.kind, values=column.values[rows_N]))
+    return [Table(columns=tuple(part)) for part in parts]
+
+
+def _constants(table: Table) -> tuple[str, ...]:
+    """Return a sentence about the columns with one value in all training rows.
+
+    Raises:
+        BadData: all columns are such.
+    """
+    same = [column.name for column in table.columns if _is_constant(column)]
+    if len(same) == len(table.columns):
+        raise BadData("no column has two different values in the training rows; one that varies is needed.")
+    if not same:
+        return ()
+    named = ", ".join(map(repr, same[:5])) + (f" and {len(same) - 5} more" if len(same) > 5 else "")
+    return (
+        f"One value in all training rows, so nothing to learn from, and 0 to the student: {named}; --schema can drop"
+        " what is of no use.",
+    )
+
+
+def _is_constant(column: Column) -> bool:
+    first, values_N = column.values[:1], column.values
+    alike_N = np.isnan(values_N) if column.kind == "number" and np.isnan(first[0]) else values_N == first
+    return bool(alike_N.all())
 
 
 def _digest(classes: tuple[str, ...], splits: Sequence[Rows]) -> str:
@@ -113,12 +163,16 @@ def _digest(classes: tuple[str, ...], splits: Sequence[Rows]) -> str:
         shape: Sequence[object] = (
             inputs.pixels.shape
             if isinstance(inputs, Images)
-            else [(column.name, column.kind) for column in inputs.columns]
+            else [(column.name, _kind(column)) for column in inputs.columns]
         )
         digest.update(json.dumps(shape).encode())
         for array in (rows.positions, rows.labels, *_arrays(inputs)):
             digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
+
+
+def _kind(column: Column) -> str:
+    return column.kind if column.kind == "number" or column.holds_text else "category of whole numbers"
 
 
 def _arrays(inputs: Inputs) -> Iterator[NDArray[Any]]:
@@ -127,7 +181,7 @@ def _arrays(inputs: Inputs) -> Iterator[NDArray[Any]]:
         yield inputs.pixels
         return
     for column in inputs.columns:
-        if column.kind == "number":
+        if column.kind == "number" or not column.holds_text:
             yield column.values
         else:
             # The lengths too: else "ab", "c" and "a", "bc" would be one.

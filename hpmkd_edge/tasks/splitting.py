@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpmkd_edge.errors import BadData
+from hpmkd_edge.tasks.labels import distinct
 
 TRAIN, VALIDATION, TEST = range(3)
 PARTS: Final = ("train", "validation", "test")
@@ -51,13 +52,13 @@ def named_split(values_N: NDArray[Any], origin: str) -> Split:
     """
     if values_N.dtype.kind not in "OU":
         raise BadData(f"{origin} holds {values_N.dtype}; {NEEDED}.")
-    words, codes_N = np.unique(values_N, return_inverse=True)
-    for code, word in enumerate(words.tolist()):
+    words, codes_N = distinct(values_N)
+    for code, word in enumerate(words):
         if word not in NAMES:
             row = int((codes_N == code).argmax()) + 1
             found = repr(word) if word else "nothing"
             raise BadData(f"row {row} of {origin} holds {found}; {NEEDED}.")
-    parts = np.array([NAMES[word] for word in words.tolist()], np.uint8)
+    parts = np.array([NAMES[word] for word in words], np.uint8)
     return Split(parts=parts[codes_N], rule=f"The split is given by {origin}.")
 
 

@@ -5,10 +5,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+# What a category of whole numbers holds where the value is missing, in the table and in the shipped file's input.
+MISSING_NUMBER: Final = int(np.iinfo(np.int64).min)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,14 +42,26 @@ class Column:
 
     Attributes:
         name: as in the file; also the name of the ONNX input.
-        kind: "number" holds float32 with NaN for a missing value; "category" holds
-            Python strings (dtype object) with "" for a missing value.
+        kind: "number" holds float32 with NaN for a missing value; "category" holds Python strings (dtype
+            object) with "" for a missing value, or whole numbers (int64) with MISSING_NUMBER for one.
         values: [N].
     """
 
     name: str
     kind: Literal["number", "category"]
     values: NDArray[Any]
+
+    @property
+    def holds_text(self) -> bool:
+        """Whether it is a category of words, not of whole numbers."""
+        return bool(self.values.dtype == np.object_)
+
+    @property
+    def missing(self) -> NDArray[np.bool_]:
+        """Where the value is missing: [N]."""
+        if self.kind == "number":
+            return np.asarray(np.isnan(self.values))
+        return np.asarray(self.values == ("" if self.holds_text else MISSING_NUMBER), np.bool_)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +116,19 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Identifiers:
+    """A column that names rows and is not learned from; answers computed beforehand find their rows by it.
+
+    Attributes:
+        name: of the column.
+        values: Python strings, dtype object, one a row of the source in its order, all different.
+    """
+
+    name: str
+    values: NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """A classification task, split.
 
@@ -111,6 +139,8 @@ class Task:
         train, validation, test: the splits. Selection reads validation; test is read once.
         split_rule: one sentence that lets a reader make the same split.
         digest: sha256 over inputs, labels, class names and split, in hex.
+        identifiers: the column that a schema calls so, or None.
+        notes: sentences for the report: what in the data is of no use.
     """
 
     name: str
@@ -121,6 +151,8 @@ class Task:
     test: Rows
     split_rule: str
     digest: str
+    identifiers: Identifiers | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def kind(self) -> Literal["images", "table"]:

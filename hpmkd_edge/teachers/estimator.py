@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,8 +15,10 @@ from hpmkd_edge.errors import BadData, BadTeacher
 from hpmkd_edge.store.objects import digest_of_file
 from hpmkd_edge.tasks.task import Inputs, Rows, Table, Task
 from hpmkd_edge.teachers.answers import AS_LOGARITHMS, answer_in_batches, first_line, logarithms, running
+from hpmkd_edge.teachers.boosters import BoosterTeacher, booster_teacher, wrapped_booster
+from hpmkd_edge.teachers.class_order import class_order
 from hpmkd_edge.teachers.digest import digest_of
-from hpmkd_edge.teachers.features import ImageInput, check_numbers, data_frame, number_matrix
+from hpmkd_edge.teachers.features import ImageInput, check_names, check_numbers, data_frame, number_matrix
 from hpmkd_edge.teachers.normalization import RAW
 from hpmkd_edge.teachers.request import TeacherRequest
 
@@ -149,26 +150,6 @@ def _count(estimator: Any) -> int | None:
     return sum(int(np.size(array)) for array in arrays)
 
 
-def class_order(name: str, own: Sequence[Any], classes: Sequence[str]) -> tuple[tuple[int, ...], str]:
-    """Return the place among the estimator's *own* classes of each class of the task, and a phrase.
-
-    Classes are the same if they read the same ("3" and 3, "1" and 1.0). Where none does and the
-    estimator's are exactly 0 … K − 1, they are taken for positions in the task's classes.
-
-    Raises:
-        BadTeacher: the two sets differ.
-    """
-    spelled = [
-        str(int(value)) if isinstance(value, (float, np.floating)) and float(value).is_integer() else str(value)
-        for value in own
-    ]
-    if sorted(spelled) == sorted(classes):
-        return tuple(spelled.index(label) for label in classes), ""
-    if not set(spelled) & set(classes) and spelled == [str(place) for place in range(len(classes))]:
-        return tuple(range(len(classes))), f"; its classes 0 … {len(classes) - 1} are read as positions"
-    raise BadTeacher(f"{name} knows the classes {', '.join(spelled)}; the task has {', '.join(classes)}.")
-
-
 def _column_names(estimator: Any, name: str, table: Table) -> tuple[str, ...] | None:
     """Return the columns of the frame that it was fitted on, or None if it was fitted on a matrix."""
     fitted = getattr(estimator, "feature_names_in_", None)
@@ -181,14 +162,12 @@ def _column_names(estimator: Any, name: str, table: Table) -> tuple[str, ...] | 
         )
         return None
     names = tuple(str(column) for column in fitted)
-    missing = [column for column in names if column not in {own.name for own in table.columns}]
-    if missing:
-        raise BadTeacher(f"{name} was fitted on {', '.join(map(repr, missing[:3]))}, which the task does not have.")
+    check_names(name, names, table)
     return names
 
 
-def open_estimator(request: TeacherRequest) -> EstimatorTeacher:
-    """Load a fitted classifier.
+def open_estimator(request: TeacherRequest) -> EstimatorTeacher | BoosterTeacher:
+    """Load a fitted classifier; those of boosting libraries become what their own files become.
 
     A `.skops` file is loaded if all its types are known to be safe; with `--trust` any is, and so is
     a pickle. Tables reach it as the data frame that it was fitted on, else as one matrix of the
@@ -210,6 +189,9 @@ def open_estimator(request: TeacherRequest) -> EstimatorTeacher:
             f"{path} cannot be loaded: {first_line(fault)}; a file of skops.io.dump or joblib.dump is needed."
         ) from fault
     _check_fitted(estimator, name)
+    booster = wrapped_booster(estimator, name) if isinstance(request.task.train.inputs, Table) else None
+    if booster is not None:
+        return booster_teacher(request, path, booster)
     order, about_classes = class_order(name, list(estimator.classes_), request.task.classes)
     table = request.task.train.inputs
     names: tuple[str, ...] | None = None

@@ -4,15 +4,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hpmkd_edge.errors import BadTeacher
-from hpmkd_edge.tasks.task import Images, Inputs, Table
+from hpmkd_edge.errors import BadTeacher, nearest
+from hpmkd_edge.tasks.task import Column, Images, Inputs, Table
 from hpmkd_edge.teachers.normalization import UNIT, Normalization
 from hpmkd_edge.teachers.request import TeacherRequest
 
@@ -108,13 +109,14 @@ def check_numbers(name: str, table: Table, width: int | None, hint: str = "") ->
         BadTeacher: another number of columns, or text columns that would be left out unasked.
     """
     numbers = numbers_of(table)
-    text = next((column.name for column in table.columns if column.kind == "category"), None)
-    if width is None and text is not None:
-        raise BadTeacher(f"{name} takes one matrix of numbers; the column {text!r} holds text{hint}.")
+    left = next((column for column in table.columns if column.kind == "category"), None)
+    kind = "text" if left is None or left.holds_text else "a category"
+    if width is None and left is not None:
+        raise BadTeacher(f"{name} takes one matrix of numbers; the column {left.name!r} holds {kind}{hint}.")
     if width is not None and width != len(numbers):
         raise BadTeacher(
             f"{name} takes a matrix of {width} column(s); the task has {len(numbers)} columns of numbers"
-            + (f", and text such as {text!r}" if text is not None else "")
+            + (f", and {kind} such as {left.name!r}" if left is not None else "")
             + f"{hint}."
         )
 
@@ -125,10 +127,41 @@ def number_matrix(table: Table) -> NDArray[np.float32]:
     return np.stack(columns, axis=1).astype(np.float32, copy=False)
 
 
-def data_frame(table: Table, names: Sequence[str]) -> pd.DataFrame:
-    """Return the columns *names*, in that order, as scikit-learn's pipelines are used to them.
+def check_names(name: str, wanted: Sequence[str], table: Table) -> None:
+    """Make sure that a table has the columns that a model was fitted on.
 
-    Numbers are float64 with NaN; categories are objects: strings, with NaN for a missing value.
+    Raises:
+        BadTeacher: with the first columns that are not there, and the nearest that is.
+    """
+    own = [column.name for column in table.columns]
+    strange = [column for column in wanted if column not in set(own)]
+    if strange:
+        raise BadTeacher(
+            f"{name} was fitted on {', '.join(map(repr, strange[:3]))}, which the task does not have. "
+            f"{nearest(strange[0], own)}"
+        )
+
+
+def numbers_in(column: Column) -> NDArray[Any]:
+    """Return a column of numbers, or a category of whole numbers: float64, NaN where missing, else int64."""
+    missing_N = column.missing
+    if column.kind == "category" and not missing_N.any():
+        return column.values
+    return np.where(missing_N, np.nan, column.values.astype(np.float64))
+
+
+def data_frame(
+    table: Table, names: Sequence[str], categories: Mapping[str, Sequence[Any]] = MappingProxyType({})
+) -> pd.DataFrame:
+    """Return the columns *names*, in that order, as pipelines and boosters are used to them.
+
+    Numbers are float64 with NaN; categories of text are objects: strings, with NaN for a missing value; those of
+    whole numbers are int64, or float64 with NaN.
+
+    Args:
+        table: the rows.
+        names: of the columns.
+        categories: the categories of columns that become pandas' own, in their order; any other value is missing.
     """
     import pandas as pd
 
@@ -136,10 +169,13 @@ def data_frame(table: Table, names: Sequence[str]) -> pd.DataFrame:
     series: dict[str, pd.Series[Any]] = {}
     for name in names:
         column = columns[name]
-        if column.kind == "number":
-            series[name] = pd.Series(column.values.astype(np.float64))
+        if column.holds_text:
+            one: pd.Series[Any] = pd.Series(np.where(column.missing, np.nan, column.values), dtype=object)
         else:
-            values = np.where(column.values == "", np.nan, column.values)
-            series[name] = pd.Series(values, dtype=object)
+            one = pd.Series(numbers_in(column))
+        if name in categories:
+            known = list(categories[name])
+            one = pd.Series(pd.Categorical(one.where(one.isin(known)), categories=known))
+        series[name] = one
     frame: pd.DataFrame = pd.DataFrame(series)
     return frame

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from hpmkd_edge.errors import BadTeacher
 from hpmkd_edge.store.objects import digest_of_file
-from hpmkd_edge.tasks.task import Rows, Task
+from hpmkd_edge.tasks.task import Identifiers, Rows, Task
 from hpmkd_edge.teachers.answers import AS_LOGARITHMS, are_probabilities, first_line, logarithms
-from hpmkd_edge.teachers.digest import digest_of
+from hpmkd_edge.teachers.digest import digest_of, digest_of_array
 from hpmkd_edge.teachers.request import TeacherRequest
 
 ANSWERS: Final = ("logits", "probabilities")
@@ -56,10 +56,16 @@ class LogitsTeacher:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Content:
-    """What a file holds: named says logits or probabilities, or "" where the numbers must tell."""
+    """What a file holds.
+
+    Attributes:
+        places: what says which row is which, and *places_by* its name.
+        named: logits or probabilities, or "" where the numbers must tell.
+    """
 
     values: NDArray[Any]
     places: NDArray[Any] | None
+    places_by: str
     named: str
 
 
@@ -72,16 +78,23 @@ def _from_npz(path: Path) -> _Content:
                 "probabilities is needed."
             )
         place = next((key for key in PLACES if key in arrays.files), None)
-        return _Content(values=arrays[found[0]], places=None if place is None else arrays[place], named=found[0])
+        places = None if place is None else arrays[place]
+        return _Content(values=arrays[found[0]], places=places, places_by=place or "", named=found[0])
 
 
 def _from_table(path: Path, task: Task) -> _Content:
     import pandas as pd
 
-    # The default reader rounds the last bit of a float.
-    frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, float_precision="round_trip")
+    # As it is spelled: 007 is another name than 7.
+    by_name = () if task.identifiers is None else (task.identifiers.name, "ids")
+    as_text = {key: str for key in by_name if key not in task.classes}
+    if path.suffix == ".parquet":
+        frame = pd.read_parquet(path)
+    else:
+        # The default reader rounds the last bit of a float.
+        frame = pd.read_csv(path, float_precision="round_trip", dtype=as_text)
     frame.columns = [str(column) for column in frame.columns]
-    place = next((key for key in PLACES if key in frame.columns and key not in task.classes), None)
+    place = next((key for key in (*by_name, *PLACES) if key in frame.columns and key not in task.classes), None)
     places = None if place is None else frame.pop(place).to_numpy()
     own = list(frame.columns)
     missing = [label for label in task.classes if label not in own]
@@ -90,7 +103,8 @@ def _from_table(path: Path, task: Task) -> _Content:
         # It may say which row is which, under a name that is not known here.
         raise BadTeacher(
             f"{path.name} has the column {strange[0]!r} beside the classes; rows are placed by a column named"
-            f" {' or '.join(PLACES)}, and no other is needed."
+            f" {' or '.join(dict.fromkeys((*PLACES, *by_name)))}. To place them by {strange[0]!r}, --schema must call"
+            " that column of the data an id; no other is needed."
         )
     if not missing:
         frame = frame[list(task.classes)]
@@ -103,12 +117,12 @@ def _from_table(path: Path, task: Task) -> _Content:
     text = next((column for column in frame.columns if not pd.api.types.is_numeric_dtype(frame[column])), None)
     if text is not None:
         raise BadTeacher(f"the column {text!r} of {path.name} holds text; numbers are needed.")
-    return _Content(values=frame.to_numpy(np.float64), places=places, named="")
+    return _Content(values=frame.to_numpy(np.float64), places=places, places_by=place or "", named="")
 
 
 def _read(path: Path, task: Task) -> _Content:
     if path.suffix == ".npy":
-        return _Content(values=np.load(path, allow_pickle=False), places=None, named="")
+        return _Content(values=np.load(path, allow_pickle=False), places=None, places_by="", named="")
     return _from_npz(path) if path.suffix == ".npz" else _from_table(path, task)
 
 
@@ -130,10 +144,13 @@ def _check_values(values: NDArray[Any], name: str, task: Task) -> None:
         )
 
 
-def _in_order(values: NDArray[Any], places: NDArray[Any] | None, name: str) -> NDArray[Any]:
+def _in_order(content: _Content, name: str, task: Task) -> NDArray[Any]:
     """Return the rows in the order of the source."""
+    values, places = content.values, content.places
     if places is None:
         return values
+    if task.identifiers is not None and content.places_by != "positions":
+        return values[_places_of(task.identifiers, places, name)]
     wanted = np.arange(len(values))
     if places.shape != wanted.shape or not np.array_equal(np.sort(places), wanted):
         raise BadTeacher(
@@ -142,8 +159,26 @@ def _in_order(values: NDArray[Any], places: NDArray[Any] | None, name: str) -> N
     return values[np.argsort(places)]
 
 
+def _places_of(identifiers: Identifiers, names_N: NDArray[Any], name: str) -> NDArray[np.int64]:
+    """Return where the file has each row of the source."""
+    places = {str(one): place for place, one in enumerate(names_N.tolist())}
+    missing = next((one for one in identifiers.values if one not in places), None)
+    if missing is not None or len(places) < len(names_N):
+        found = f"has no row for {missing!r}" if missing is not None else "has an answer twice"
+        raise BadTeacher(f"{name} {found}; each {identifiers.name!r} of the data is needed once, in the same spelling.")
+    return np.fromiter((places[one] for one in identifiers.values), np.int64, len(identifiers.values))
+
+
+def _spelled(task: Task) -> tuple[str, ...]:
+    """Return what else decides which answer is which row's."""
+    return () if task.identifiers is None else (digest_of_array(task.identifiers.values),)
+
+
 def open_logits_file(request: TeacherRequest) -> LogitsTeacher:
-    """Read answers for every row of the source, in its order or with their positions.
+    """Read answers for every row of the source, in its order, with their positions, or with their names.
+
+    An array or column named positions or ids holds 0-based places in the source. Where the schema calls a column of
+    the data an id, the file's column of that name, or ids, holds its values instead.
 
     An array named probabilities is read as logarithms, and so is an unnamed one whose rows all lie
     in [0, 1] and sum to 1.
@@ -164,11 +199,11 @@ def open_logits_file(request: TeacherRequest) -> LogitsTeacher:
     _check_values(content.values, name, request.task)
     if content.named == "probabilities" and not are_probabilities(content.values):
         raise BadTeacher(f"the probabilities of {name} do not all lie in [0, 1] and sum to 1, as is needed.")
-    values = _in_order(content.values, content.places, name)
+    values = _in_order(content, name, request.task)
     as_logarithms = content.named != "logits" and are_probabilities(values)
     return LogitsTeacher(
         name=name,
-        digest=digest_of(("logits", digest_of_file(path), *request.task.classes)),
+        digest=digest_of(("logits", digest_of_file(path), *_spelled(request.task), *request.task.classes)),
         preprocessing="answers computed beforehand" + (f"; {AS_LOGARITHMS}" if as_logarithms else ""),
         answers=logarithms(values) if as_logarithms else values.astype(np.float32),
     )

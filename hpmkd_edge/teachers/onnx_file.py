@@ -25,7 +25,7 @@ from hpmkd_edge.teachers.answers import (
     running,
 )
 from hpmkd_edge.teachers.digest import digest_of
-from hpmkd_edge.teachers.features import check_numbers, image_input, number_matrix
+from hpmkd_edge.teachers.features import check_numbers, image_input, number_matrix, numbers_in
 from hpmkd_edge.teachers.request import TeacherRequest
 from hpmkd_edge.teachers.teacher import OnnxGraph
 
@@ -116,20 +116,20 @@ def _column_feed(name: str, inputs: list[Any], table: Table) -> Feed:
     """Return what feeds each column to the input of its name."""
     ranks: dict[str, int] = {}
     types: dict[str, str | None] = {}
-    kinds = {column.name: column.kind for column in table.columns}
+    columns = {column.name: column for column in table.columns}
     for entry in inputs:
         text = entry.type == "tensor(string)"
         if not text and entry.type not in NUMBERS:
             raise BadTeacher(f"{name} takes {entry.type} for {entry.name!r}; a tensor of numbers or text is needed.")
-        if text != (kinds[entry.name] == "category"):
-            raise BadTeacher(
-                f"{name} takes {entry.type} for {entry.name!r}; the task's column is of kind {kinds[entry.name]}."
-            )
+        if text != columns[entry.name].holds_text:
+            kind = "text" if columns[entry.name].holds_text else "numbers"
+            raise BadTeacher(f"{name} takes {entry.type} for {entry.name!r}; the task's column is of {kind}.")
         ranks[entry.name] = len(entry.shape)
         types[entry.name] = NUMBERS.get(entry.type)
 
     def value(column: Column) -> NDArray[Any]:
-        values, dtype = column.values, types[column.name]
+        dtype = types[column.name]
+        values = column.values if column.holds_text else numbers_in(column)
         if dtype is not None and np.issubdtype(dtype, np.integer) and not np.isfinite(values).all():
             raise BadTeacher(f"{name} takes {dtype} for {column.name!r}, which has missing values; floats are needed.")
         typed = values if dtype is None else values.astype(dtype)

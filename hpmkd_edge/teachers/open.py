@@ -11,6 +11,7 @@ import numpy as np
 from hpmkd_edge.errors import BadConfiguration, BadTeacher
 from hpmkd_edge.python_file import is_python_spec
 from hpmkd_edge.tasks.task import Images, Task
+from hpmkd_edge.teachers.boosters import open_booster
 from hpmkd_edge.teachers.estimator import open_estimator
 from hpmkd_edge.teachers.exported_program import open_exported_program
 from hpmkd_edge.teachers.logits_file import open_logits_file
@@ -27,6 +28,11 @@ OPENERS: Final[dict[str, Callable[[TeacherRequest], Teacher]]] = {
     ".joblib": open_estimator,
     ".pkl": open_estimator,
     ".pickle": open_estimator,
+    ".ubj": open_booster,
+    ".json": open_booster,
+    ".txt": open_booster,
+    ".lgb": open_booster,
+    ".cbm": open_booster,
     ".npy": open_logits_file,
     ".npz": open_logits_file,
     ".csv": open_logits_file,

@@ -34,6 +34,7 @@ def test_a_job_reads_back_as_it_was_written(tmp_path, brief, timed):
         runtime="onnxruntime",
         threads=2,
         models=(Path("/a b/m.onnx"), Path("/n.onnx")),
+        preprocessing=(None, Path("/c d/p.onnx")),
         names=(tuple(FEEDS), ()),
         sampling=brief() if timed else None,
     )

@@ -50,11 +50,44 @@ def test_a_mixed_view_is_the_rounded_mean_of_each_shifted_row_and_its_partner(ta
     np.testing.assert_array_equal(mixed.rows.inputs.pixels, np.floor(wanted + 0.5))
 
 
-def test_a_row_of_a_table_has_one_view(table_csv):
-    """Whatever is asked for: there is nothing to shift."""
+def test_copies_of_a_table_have_some_cells_of_other_rows_and_no_labels(table_csv):
+    """The same columns and kinds, words that the column has, and the same copies for every call."""
     rows = open_task(str(table_csv), label="kind").train
+    views = training_views(rows, count=3, flip=False)
 
-    assert [view.rows for view in training_views(rows, count=4, flip=True, mixup=True)] == [rows]
+    assert views[0].rows is rows
+    assert [view.labels_hold for view in views] == [True, False, False]
+    for view, again in zip(views[1:], training_views(rows, count=4, flip=False)[1:], strict=False):
+        for own, copy, same in zip(
+            rows.inputs.columns, view.rows.inputs.columns, again.rows.inputs.columns, strict=True
+        ):
+            assert (copy.name, copy.kind, copy.values.dtype) == (own.name, own.kind, own.values.dtype)
+            assert 0.02 < np.mean(copy.values != own.values) < 0.35
+            assert own.kind == "number" or set(copy.values) <= set(own.values)
+            np.testing.assert_array_equal(copy.values, same.values)
+        np.testing.assert_array_equal(view.rows.positions, rows.positions)
+    assert not np.array_equal(*(view.rows.inputs.columns[0].values for view in views[1:]))
+
+
+def test_who_learns_from_labels_alone_sees_only_rows_that_have_them(untaught, views, task):
+    """A guide answers every view; without one an epoch goes over the views whose labels hold, one after the other."""
+    lesson = replace(untaught, unlabeled=frozenset({1}))
+    guided_too = taught(lesson, views, sure(task), sources="sure")
+
+    assert [untaught.view_of(epoch) for epoch in range(4)] == [0, 1, 0, 1]
+    assert [lesson.view_of(epoch) for epoch in range(4)] == [0, 0, 0, 0]
+    assert [guided_too.view_of(epoch) for epoch in range(4)] == [0, 1, 0, 1]
+    assert [lesson.labels_hold(view) for view in (0, 1)] == [True, False]
+
+
+def test_a_lesson_knows_which_views_have_labels(table_csv):
+    """From the views."""
+    task = open_task(str(table_csv), label="kind")
+    views = training_views(task.train, count=3, flip=False)
+    lesson = direct_lesson(task, fit_inlet(task), views, device=torch.device("cpu"), sources="spunged")
+
+    assert lesson.unlabeled == {1, 2}
+    assert len(lesson.views) == len(lesson.mixes) == 3
 
 
 def test_a_lesson_without_a_guide_holds_labels_and_mixtures(task):

@@ -107,6 +107,22 @@ def test_the_loss_on_labels_of_a_mixture_is_that_of_its_parts(untaught, student,
     torch.testing.assert_close(objective.labels(student, ROWS, 0), own, rtol=1e-6, atol=0)
 
 
+def test_where_labels_do_not_hold_they_have_no_part(make, task, untaught, views, sizes):
+    """A student of the second view is the same whatever the labels there say, and another of those that hold."""
+    lesson = replace(taught(untaught, views, sure(task), sources="sure"), views=untaught.views[1:] * 2)
+    settings = replace(SETTINGS, epochs=2)
+
+    def trained(unlabeled, ce_weight, name):
+        one = replace(lesson, unlabeled=frozenset(unlabeled), sources=name)
+        return make(settings=replace(settings, ce_weight=ce_weight)).train(sizes[0], one, "x")
+
+    without = weights_of(trained([0, 1], 1.0, "without"))
+
+    assert torch.equal(without, weights_of(trained([0, 1], 5.0, "heavy")))
+    assert torch.equal(without, weights_of(trained([], 0.0, "none")))
+    assert not torch.equal(without, weights_of(trained([], 1.0, "with")))
+
+
 def test_a_mixture_trains_another_student(make, untaught, sizes):
     """The shares of the labels reach it."""
     one, other = (make().train(sizes[0], mixed(untaught, share), "x") for share in (1.0, 0.5))

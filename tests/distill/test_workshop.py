@@ -5,7 +5,7 @@ from dataclasses import asdict, fields, replace
 
 import pytest
 import torch
-from sample_lessons import SETTINGS, Stop, assert_same, sure, weights_of
+from sample_lessons import CLASSES, FEATURES, SETTINGS, Stop, assert_same, sure, table_lesson, weights_of
 
 from hpmkd_edge.distill import workshop as workshop_module
 from hpmkd_edge.distill.executors import LocalProcesses
@@ -17,7 +17,8 @@ from hpmkd_edge.distill.workshop import Assignment, key_of
 from hpmkd_edge.errors import Interrupted, TrainingFailed
 from hpmkd_edge.store.objects import Store
 from hpmkd_edge.store.opening import open_store
-from hpmkd_edge.students.choose import open_family
+from hpmkd_edge.students.choose import FAMILIES, open_family
+from hpmkd_edge.students.family import Shape
 from hpmkd_edge.students.inherit import inherited
 
 QUICK = replace(SETTINGS, epochs=1)
@@ -136,41 +137,44 @@ def test_an_assignment_that_is_asked_for_twice_is_trained_once(make, untaught, s
     assert_same(one, other)
 
 
-def test_trainings_that_differ_in_numbers_alone_share_their_steps(make, untaught, sizes):
-    """A stack of them asks once an epoch, and each ends as alone up to rounding; read back they are the same."""
-    rates = [replace(SETTINGS, learning_rate=rate) for rate in (3e-3, 1e-3)]
-    asked = [assignment(sizes[0], untaught, settings=settings) for settings in rates]
-    stop = Stop()
-    stacked = make("a", stop=stop).attempt_all(asked)
-    alone = [make("b").train_all([one])[0] for one in asked]
-    found = make("a", stop=stop).attempt_all(asked)
-
-    assert stop.asked == SETTINGS.epochs
-    for one, other, again in zip(stacked, alone, found, strict=True):
-        torch.testing.assert_close(weights_of(one), weights_of(other), rtol=1e-3, atol=1e-4)
-        assert_same(one, again)
+@pytest.fixture
+def in_threads(make):
+    """Makes workshops whose trainings are compiled, with assignments for them that differ in their rates."""
+    shape = Shape(features=(FEATURES,), classes=CLASSES)
+    family, material = FAMILIES["mlp"], table_lesson()
+    asked = [
+        assignment(family.ladder(shape)[2], material, settings=replace(SETTINGS, learning_rate=rate))
+        for rate in (1e-3, 3e-3, 1e-2)
+    ]
+    return lambda *name, **more: replace(make(*name, **more), family=family, shape=shape), asked
 
 
-def test_a_stack_with_a_member_that_fails_is_trained_one_by_one_and_not_tried_again(
-    make, untaught, sizes, tmp_path, monkeypatch
-):
-    """In no later run with this store; the others are found as if they had been asked for alone."""
+def test_compiled_trainings_side_by_side_end_as_one_after_the_other(in_threads, tmp_path):
+    """Threads give the same bytes; one that fails and may costs only itself, and is not tried again."""
+    make, asked = in_threads
     store = open_store(tmp_path / "shared")
-    good = assignment(sizes[0], untaught, settings=SETTINGS)
-    asked = [replace(good, settings=replace(SETTINGS, learning_rate=1e-3)), good]
-    bad = assignment(sizes[0], untaught, settings=DIVERGES, may_fail=True)
-    first = make("a", store=store).attempt_all([*asked, bad])
-    monkeypatch.setattr(workshop_module, "train_stacked", None)
+    bad = replace(asked[0], settings=replace(SETTINGS, learning_rate=1e18), may_fail=True)
+    beside = make("a", workers=2, store=store).attempt_all([*asked, bad])
+    here = [make("b").train_all([one])[0] for one in asked]
     stop = Stop()
-    later = make("b", store=store, stop=stop)
-    again, alone = later.attempt_all([*asked, bad]), later.attempt_all([asked[0]])[0]
+    again = make("c", store=store, stop=stop).attempt_all([bad, *asked])
 
-    assert first[2] is again[2] is None
+    assert beside[3] is again[0] is None
     assert stop.asked == 0
-    for one, other in zip(first[:2], again[:2], strict=True):
+    for one, other, found in zip(beside[:3], here, again[1:], strict=True):
         assert_same(one, other)
-    assert_same(alone, first[0])
-    assert list((tmp_path / "a").glob("*.failed")) == []
+        assert_same(one, found)
+    assert not torch.equal(weights_of(here[0]), weights_of(here[1]))
+
+
+def test_a_compiled_training_that_may_not_fail_stops_those_beside_it(in_threads):
+    """The error is its own, not that of a neighbor which was stopped; who was stopped can be taken up."""
+    make, asked = in_threads
+    bad = replace(asked[0], settings=replace(SETTINGS, learning_rate=1e18))
+    long = replace(asked[1], settings=replace(SETTINGS, epochs=100_000))
+
+    with pytest.raises(TrainingFailed, match=r"the loss is|not finite"):
+        make("a", workers=2).train_all([long, bad])
 
 
 def test_a_training_that_was_evicted_between_find_and_open_is_trained_again(make, untaught, sizes, monkeypatch):

@@ -1,5 +1,6 @@
 """The exported file answers as the student does, from raw rows on, and carries what a board needs."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -11,7 +12,14 @@ from torch import nn
 
 from hpmkd_edge.bench.scoring import answer
 from hpmkd_edge.errors import ConversionFailed, ParityBroken
-from hpmkd_edge.export.conversion import convert, export_teacher, save_graph, student_graph
+from hpmkd_edge.export.conversion import (
+    convert,
+    export_teacher,
+    needs_cut,
+    save_graph,
+    save_student,
+    student_graph,
+)
 from hpmkd_edge.export.parity import check_parity, compare_answers
 from hpmkd_edge.export.torch_graph import cause_of
 from hpmkd_edge.export.versions import IR_VERSION, OPSET
@@ -92,6 +100,75 @@ def test_a_table_s_columns_enter_by_their_own_names(table, tmp_path):
     inputs = {i.name: i.type for i in onnxruntime.InferenceSession(path).get_inputs()}
 
     assert inputs == {"age": "tensor(float)", "job title": "tensor(string)", "owns": "tensor(float)"}
+
+
+def test_a_cut_student_answers_as_a_whole_one(table, tmp_path):
+    """Raw rows through both files give what one file gives, and parity is of both; one row as many."""
+    module, inlet = built(table, "mlp")
+    rows = table.validation
+    whole = convert(module, inlet, rows, tmp_path / "w.onnx", facts={}, answer=answer)
+    cut = convert(module, inlet, rows, tmp_path / "s.onnx", facts={}, answer=answer, cut_for="tensorrt")
+    feeds = rows.inputs.feeds()
+    one = {name: array[:1] for name, array in feeds.items()}
+    together = answer(cut.path, feeds, preprocessing=cut.preprocessing)
+
+    assert cut.parity == whole.parity
+    np.testing.assert_allclose(together, answer(whole.path, feeds), atol=1e-6)
+    np.testing.assert_allclose(answer(cut.path, one, preprocessing=cut.preprocessing)[0], together[0], atol=1e-6)
+    assert cut.file_bytes == cut.path.stat().st_size + cut.preprocessing.stat().st_size
+
+
+def test_both_files_of_a_cut_student_say_which_runs_where_and_when(table, tmp_path):
+    """The order and the runtimes in both; the digest of the first in the second, whose own thus covers both."""
+    module, inlet = built(table, "mlp")
+    cut = save_student(module, inlet, tmp_path / "s.onnx", facts={"x": "y"}, cut_for="tensorrt")
+    first, second = (onnx.load(path) for path in (cut.preprocessing, cut.path))
+    facts = [{one.key: one.value for one in model.metadata_props} for model in (first, second)]
+    files = json.loads(facts[0]["hpmkd_edge.files"])
+
+    assert facts[0]["hpmkd_edge.files"] == facts[1]["hpmkd_edge.files"]
+    assert facts[0]["x"] == facts[1]["x"] == "y"
+    assert [(one["file"], one["runtime"]) for one in files] == [
+        ("preprocessing.onnx", "onnxruntime"),
+        ("student.onnx", "tensorrt"),
+    ]
+    assert facts[1]["hpmkd_edge.preprocessing_sha256"] == hashlib.sha256(cut.preprocessing.read_bytes()).hexdigest()
+    assert [one.name for one in second.graph.input] == [one.name for one in first.graph.output] == ["features"]
+    assert [one.name for one in second.graph.output] == ["probabilities"]
+
+
+def test_a_column_called_features_does_not_break_the_cut(tmp_path):
+    """The link between the files then has another name, the same in both."""
+    lines = ["features,word,y", *(f"{number}.5,{'uv'[number % 3 == 0]},{'ab'[number % 2]}" for number in range(60))]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    task = open_task(str(tmp_path / "t.csv"), label="y")
+    module, inlet = built(task, "mlp")
+    cut = convert(module, inlet, task.validation, tmp_path / "s.onnx", facts={}, answer=answer, cut_for="tensorrt")
+
+    assert cut.parity.agreement == 1
+
+
+def test_parity_goes_through_the_preprocessing_too(table, tmp_path):
+    """A preprocessing file that lies stops the run, though what follows it is right."""
+    module, inlet = built(table, "mlp")
+
+    def lying(path, feeds):
+        return answer(path, feeds) + (3 if "preprocessing" in path.name else 0)
+
+    with pytest.raises(ParityBroken, match=r"is (needed|allowed)\."):
+        convert(module, inlet, table.validation, tmp_path / "s.onnx", facts={}, answer=lying, cut_for="tensorrt")
+
+
+def test_only_a_table_with_more_than_numbers_is_cut_and_only_for_tensorrt(digits, table, tmp_path):
+    """ONNX Runtime takes everything in one file, TensorRT bytes and floats."""
+    lines = ["a,b,y", *(f"{i}.5,{'' if i % 7 == 0 else i},{i % 2}" for i in range(60))]
+    (tmp_path / "n.csv").write_text("\n".join(lines))
+    numbers = open_task(str(tmp_path / "n.csv"), label="y")
+
+    assert needs_cut(fit_inlet(table), "tensorrt")
+    assert not needs_cut(fit_inlet(table), "onnxruntime")
+    assert not needs_cut(fit_inlet(numbers), "tensorrt")
+    assert not needs_cut(fit_inlet(digits), "tensorrt")
 
 
 def test_the_same_student_gives_the_same_bytes(digits, tmp_path):

@@ -11,13 +11,14 @@ from onnx import TensorProto, helper, numpy_helper
 from hpmkd_edge.errors import ConversionFailed
 from hpmkd_edge.export.table_graph import join_graphs, table_graph
 from hpmkd_edge.tasks.encoding import encode, fit_encoding
-from hpmkd_edge.tasks.task import Column, Table
+from hpmkd_edge.tasks.task import MISSING_NUMBER, Column, Table
 
 NUMBERS = st.one_of(
     st.floats(width=32, allow_infinity=False),
     st.sampled_from([np.nan, 0.0, 1.0, 3.4e38, -3.4e38, 1e-45]),
 )
 WORDS = st.text(max_size=3) | st.sampled_from(["", "a", "ü", "一"])
+CODES = st.integers(-3, 3) | st.sampled_from([MISSING_NUMBER, 2**63 - 1])
 NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=4) | st.sampled_from(
     ["features", "table/numbers", "table/", "_features", "body/hidden", "a b", "ü"]
 )
@@ -29,8 +30,9 @@ def tables(draw, rows):
     others = draw(st.integers(1, 5))
     columns = []
     for name in draw(st.lists(NAMES, min_size=1, max_size=4, unique=True)):
-        kind = draw(st.sampled_from(["number", "category"]))
-        cell, dtype = (NUMBERS, np.float32) if kind == "number" else (WORDS, object)
+        kind = draw(st.sampled_from(["number", "category", "code"]))
+        cell, dtype = {"number": (NUMBERS, np.float32), "category": (WORDS, object), "code": (CODES, np.int64)}[kind]
+        kind = "number" if kind == "number" else "category"
         pair = [np.array(draw(st.lists(cell, min_size=size, max_size=size)), dtype) for size in (rows, others)]
         columns.append([Column(name=name, kind=kind, values=values) for values in pair])
     return tuple(Table(columns=columns) for columns in zip(*columns, strict=True))
@@ -64,7 +66,7 @@ def body(width, hidden="hidden", name="features", opset=18, output="probabilitie
 def table_of(**columns):
     return Table(
         columns=tuple(
-            Column(name=name, kind="category" if values.dtype == object else "number", values=values)
+            Column(name=name, kind="number" if values.dtype == np.float32 else "category", values=values)
             for name, values in columns.items()
         )
     )
@@ -98,6 +100,64 @@ def test_a_joined_body_answers_to_the_raw_rows(pair, hidden):
     assert [value.name for value in joined.graph.output] == ["probabilities"]
 
 
+def large_table():
+    """Return enough rows for bins: skewed, with ties, missing and extreme numbers, words and codes."""
+    generator = np.random.default_rng(0)
+    skewed, tied = generator.lognormal(sigma=3, size=3000), generator.integers(0, 12, 3000)
+    skewed[::7] = np.nan
+    extreme = np.where(tied < 3, generator.choice([-3.4e38, 3.4e38, 1e-45], 3000), skewed)
+    numbers = {"s": skewed, "t": tied, "e": extreme, "d": tied**2}
+    columns = {name: values.astype(np.float32) for name, values in numbers.items()}
+    codes = generator.choice([1, 5, MISSING_NUMBER], 3000)
+    return table_of(**columns, w=generator.choice(["a", "b", ""], 3000).astype(object), c=codes)
+
+
+def test_the_shares_of_bins_are_those_of_the_encoding():
+    """To 1e-6, for rows of train and for any other number, missing and unseen values."""
+    train = large_table()
+    encoding = fit_encoding(train)
+    model = table_graph(encoding)
+    raw = [np.nan, np.inf, -np.inf, 0, 3.4e38, -3.4e38, 5.5, 1e-45]
+    values = {column.name: np.array(raw, np.float32) for column in train.columns if column.kind == "number"}
+    words = np.array(["", "a", "c", "b"] * 2, object)
+    other = table_of(**values, w=words, c=np.array([1, 2, MISSING_NUMBER, 5] * 2))
+
+    assert encoding.width > 4 * 8
+    for table in (train, other):
+        np.testing.assert_allclose(run(model, table.feeds()), encode(encoding, table), rtol=0, atol=1e-6)
+
+
+def test_nodes_do_not_grow_with_the_columns_of_numbers():
+    """Nor with categories of whole numbers: a row's latency is that of a few operators."""
+    column, code = large_table().columns[0].values, large_table().columns[5].values
+    counts = [
+        len(
+            table_graph(
+                fit_encoding(
+                    table_of(**{f"n{i}": column for i in range(count)}, **{f"c{i}": code for i in range(count)})
+                )
+            ).graph.node
+        )
+        for count in (1, 9)
+    ]
+
+    assert counts[0] == counts[1] < 20
+
+
+def test_unseen_and_missing_values_are_zero_unless_train_had_them():
+    """In the shipped file: of words, of whole numbers, and of numbers, which the median stands in for."""
+    encoding = fit_encoding(
+        table_of(n=np.float32([1, 2, 6]), w=np.array(["a", "b", "a"], object), c=np.array([4, 5, 4]))
+    )
+    answers = run(
+        table_graph(encoding),
+        table_of(n=np.float32([np.nan, 2]), w=np.array(["", "new"], object), c=np.array([MISSING_NUMBER, 6])).feeds(),
+    )
+
+    np.testing.assert_array_equal(answers[0], answers[1])
+    np.testing.assert_array_equal(answers[:, 1:], np.zeros((2, 4)))
+
+
 def test_one_row_and_many_are_the_same_rows():
     """The batch axis is free."""
     generator = np.random.default_rng(0)
@@ -113,9 +173,9 @@ def test_one_row_and_many_are_the_same_rows():
         np.testing.assert_array_equal(run(model, table.take(np.array([row])).feeds())[0], whole[row])
 
 
-def test_a_table_of_numbers_needs_standard_operators_only():
-    """So that runtimes without ai.onnx.ml take it."""
-    model = table_graph(fit_encoding(table_of(a=np.float32([1, 2]), b=np.float32([np.nan, 2]))))
+def test_only_words_need_more_than_standard_operators():
+    """So that runtimes without ai.onnx.ml take numbers and categories of whole numbers."""
+    model = table_graph(fit_encoding(table_of(a=np.float32([1, 2]), b=np.float32([np.nan, 2]), c=np.array([1, 2]))))
 
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 18)]
     assert model.ir_version == 10

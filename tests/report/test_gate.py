@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from sample_records import BOARD, make_host, make_profile, make_report, make_target
 
+from hpmkd_edge.bench.profile import Preprocessing
 from hpmkd_edge.errors import BadConfiguration, BadReport
 from hpmkd_edge.report.gate import exit_code_of, gate
 from hpmkd_edge.targets import Budgets, Limit
@@ -112,6 +113,18 @@ def test_a_profile_of_another_model_is_refused():
     """A measurement says which file it is of."""
     with pytest.raises(BadConfiguration, match="sha256 666666666666…; one of a report's student is needed: 5555"):
         gate([make_report()], profiles=[make_profile(model_sha256="6" * 64)])
+
+
+def test_a_profile_without_the_report_s_preprocessing_is_refused():
+    """What was timed is both files of the run: neither less nor another first file."""
+    before = Preprocessing(file="p.onnx", sha256="7" * 64, bytes=9, runtime="onnxruntime", runtime_version="1.20")
+    report = make_report(profile=make_profile(preprocessing=before))
+    same = make_profile(preprocessing=replace(before, file="q.onnx"))
+
+    assert gate([report], profiles=[same]) == gate([report])
+    for profile in (make_profile(), make_profile(preprocessing=replace(before, sha256="8" * 64))):
+        with pytest.raises(BadConfiguration, match="another preprocessing file than the report's, or without one"):
+            gate([report], profiles=[profile])
 
 
 def test_the_worst_verdict_gives_the_exit_code():

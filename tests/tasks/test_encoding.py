@@ -4,8 +4,17 @@ import numpy as np
 import pytest
 
 from hpmkd_edge.errors import BadData
-from hpmkd_edge.tasks.encoding import CLIP, MOST_WORDS, CategoryEncoding, encode, fit_encoding
-from hpmkd_edge.tasks.task import Column, Table
+from hpmkd_edge.tasks.encoding import (
+    BINS,
+    CLIP,
+    LEAST_ROWS_A_BIN,
+    MOST_SHARES,
+    MOST_WORDS,
+    CategoryEncoding,
+    encode,
+    fit_encoding,
+)
+from hpmkd_edge.tasks.task import MISSING_NUMBER, Column, Table
 
 
 def numbers(*values, name="n"):
@@ -14,6 +23,10 @@ def numbers(*values, name="n"):
 
 def words(*values, name="w"):
     return Column(name=name, kind="category", values=np.array(values, object))
+
+
+def codes(*values, name="c"):
+    return Column(name=name, kind="category", values=np.array(values, np.int64))
 
 
 def table(*columns):
@@ -26,7 +39,7 @@ def test_numbers_of_train_are_standardized():
     features = encode(fit_encoding(train), train)
 
     assert features.dtype == np.float32
-    np.testing.assert_allclose([features.mean(), features.std()], [0, 1], atol=1e-4)
+    np.testing.assert_allclose([features[:, 0].mean(), features[:, 0].std()], [0, 1], atol=1e-4)
 
 
 def test_the_features_do_not_depend_on_unit_or_origin():
@@ -120,3 +133,71 @@ def test_columns_are_found_by_name():
         encode(encoding, table(first))
     with pytest.raises(BadData, match="column 'n' is a category; the encoding needs it as a number"):
         encode(encoding, table(words("a", name="n"), second))
+
+
+def test_whole_numbers_of_a_category_are_one_hot_after_the_words():
+    """An unseen one is zero; a missing one is a value if train had it, else unseen."""
+    encoding = fit_encoding(table(codes(7, MISSING_NUMBER, 5, 7), words("a", "b", "a", "b")))
+    features = encode(encoding, table(codes(5, 7, 8, MISSING_NUMBER), words("a", "b", "a", "b")))
+    whole = fit_encoding(table(codes(7, 5)))
+
+    assert encoding.categories[1].words == (MISSING_NUMBER, 5, 7)
+    np.testing.assert_array_equal(features[:, 2:], [[0, 1, 0], [0, 0, 1], [0, 0, 0], [1, 0, 0]])
+    np.testing.assert_array_equal(encode(whole, table(codes(MISSING_NUMBER, 6, 9))), np.zeros((3, 2)))
+
+
+def test_a_category_of_the_other_type_is_a_sentence():
+    """Words are no whole numbers."""
+    with pytest.raises(BadData, match="column 'w' is a category of whole numbers; the encoding needs one of text"):
+        encode(fit_encoding(table(words("a", "b"))), table(codes(1, 2, name="w")))
+
+
+def many(rows=BINS * LEAST_ROWS_A_BIN, name="n"):
+    return numbers(*np.random.default_rng(0).lognormal(sigma=2, size=rows), name=name)
+
+
+def test_the_shares_of_bins_follow_the_formula():
+    """clip((x - low) / (high - low), 0, 1) - 1/2 with quantiles as edges; their mean is the rank."""
+    train = table(many())
+    encoding = fit_encoding(train)
+    shares = encode(encoding, train)[:, 1:]
+    (edges,) = encoding.edges
+    values = train.columns[0].values.astype(np.float64)[:, None]
+    low, high = np.array(edges[:-1]), np.array(edges[1:])
+    rank = values[:, 0].argsort().argsort() / (len(values) - 1)
+
+    assert shares.shape[1] == BINS
+    np.testing.assert_allclose(shares, np.clip((values - low) / (high - low), 0, 1) - 0.5, atol=1e-5)
+    np.testing.assert_allclose(shares.mean(1) + 0.5, rank, atol=0.1)
+    np.testing.assert_array_equal(np.sort(shares, axis=1)[:, ::-1], shares)
+
+
+def test_a_missing_number_has_the_shares_of_the_median_and_far_ones_their_ends():
+    """The mark tells the first from the median; shares never leave ±1/2."""
+    train = table(many())
+    encoding = fit_encoding(table(numbers(np.nan, *train.columns[0].values)))
+    features = encode(encoding, table(numbers(np.nan, encoding.numbers[0].fill, np.inf, -3.4e38)))
+
+    np.testing.assert_array_equal(features[0, :-1], features[1, :-1])
+    np.testing.assert_array_equal(features[2:, 1:-1], [[0.5] * BINS, [-0.5] * BINS])
+
+
+def test_a_student_is_not_drowned_in_bins():
+    """None for few rows or two values; in a wide table fewer a column."""
+    few = fit_encoding(table(many(rows=2 * LEAST_ROWS_A_BIN - 1)))
+    two = fit_encoding(table(numbers(*[0, 1] * 1200)))
+    column = many()
+    wide = fit_encoding(table(*(numbers(*column.values, name=f"n{place}") for place in range(MOST_SHARES // 3))))
+
+    assert few.width == two.width == 1
+    assert wide.width == MOST_SHARES // 3 * 4
+
+
+def test_blocks_of_rows_do_not_show(monkeypatch):
+    """The features of a row are its own."""
+    train = table(many(), words(*["a", "b", ""] * 800), codes(*[1, 2, 3] * 800))
+    encoding = fit_encoding(train)
+    whole = encode(encoding, train)
+    monkeypatch.setattr("hpmkd_edge.tasks.encoding.ROWS_AT_ONCE", 7)
+
+    np.testing.assert_array_equal(encode(encoding, train), whole)

@@ -85,6 +85,7 @@ def test_csv_tsv_gzip_and_parquet_are_the_same_task(tmp_path, numbers, words):
         {
             "n": pyarrow.array([1.5, *numbers]),
             "w ü": pyarrow.array(["word", *words]),
+            "v": pyarrow.array(range(8)),
             "y": pyarrow.array(["p", "q"] * 4),
         }
     )
@@ -191,3 +192,69 @@ def test_a_split_column_of_numbers_is_refused(tmp_path):
     path = table_file(tmp_path, "a,part,y\n1,0,p\n2,1,q\n")
     with pytest.raises(BadData, match="split column 'part' holds int64; train, validation"):
         read_table(path, "y", "part")
+
+
+@pytest.mark.parametrize(("rows", "named"), [(1000, False), (1001, True)])
+def test_a_column_of_names_is_refused(tmp_path, rows, named):
+    """More than 1,000 words, and more than half of the rows: the schema must say that they are categories."""
+    path = table_file(tmp_path, "w,n,y\n" + "".join(f"w{row},{row},{'pq'[row % 2]}\n" for row in range(rows)))
+    schema = tmp_path / "schema.yaml"
+    schema.write_text("columns: {w: category}")
+    if named:
+        with pytest.raises(BadData, match=r"column 'w' holds 1,001 distinct words in 1,001 rows.*--schema: drop, id"):
+            open_task(str(path), label="y")
+
+    assert len(open_task(str(path), label="y", schema=str(schema) if named else None).train.inputs.columns) == 2
+
+
+def test_many_words_that_come_back_are_no_names(tmp_path):
+    """Half of the rows is the limit."""
+    lines = (f"w{row % 1001},{'pq'[row % 2]}\n" for row in range(2 * 1001))
+
+    assert read_table(table_file(tmp_path, "w,y\n" + "".join(lines)), "y", None).inputs.columns[0].kind == "category"
+
+
+def test_a_file_is_the_same_in_small_blocks_and_in_one(tmp_path, monkeypatch):
+    """Also where a later block shows that the types of the first do not hold."""
+    rows = [f"{row},{row % 3 or ''},{row},w{row % 5},{'pq'[row % 2]}\n" for row in range(400)]
+    rows[-1] = "1.5,,word,,q\n"
+    path = table_file(tmp_path, "a,b,c,d,y\n" + "".join(rows))
+    whole = read_table(path, "y", None)
+    monkeypatch.setattr("hpmkd_edge.tasks.table_files.BLOCK_BYTES", 600)
+    blocks = read_table(path, "y", None)
+
+    assert [column.kind for column in whole.inputs.columns] == ["number", "number", "category", "category"]
+    for one, other in zip(whole.inputs.columns, blocks.inputs.columns, strict=True):
+        assert one.kind == other.kind
+        np.testing.assert_array_equal(one.values, other.values)
+    rows[300] = "inf,,word,,q\n"
+    with pytest.raises(BadData, match="row 301 of column 'a' holds inf"):
+        read_table(table_file(tmp_path, "a,b,c,d,y\n" + "".join(rows[:-1])), "y", None)
+
+
+def test_row_groups_of_parquet_are_one_table(tmp_path):
+    """However many there are, and whatever else a name begins with."""
+    table = pyarrow.table({"a": range(50), "a.b": ["x", "y"] * 25, "y": ["p", "q"] * 25})
+    pyarrow.parquet.write_table(table, tmp_path / "t.parquet", row_group_size=7)
+    columns = columns_of(tmp_path / "t.parquet")
+
+    assert columns["a"].values.tolist() == list(range(50))
+    assert columns["a.b"].values.tolist() == ["x", "y"] * 25
+
+
+def test_three_rows_are_too_few(tmp_path):
+    """Each class needs a row in each part."""
+    with pytest.raises(BadData, match="class 'q' has 1 row; at least 3 are needed"):
+        open_task(str(table_file(tmp_path, "a,y\n1,p\n2,p\n3,q\n")), label="y")
+
+
+def test_a_constant_column_is_noted_and_a_table_of_them_refused(tmp_path):
+    """A missing value in all rows of train is one value, too."""
+    rows = "".join(f"{row},1,same,{'pq'[row % 2]}\n" for row in range(20))
+    task = open_task(str(table_file(tmp_path, "n,one,w,y\n" + rows)), label="y")
+
+    assert len(task.notes) == 1
+    assert "'one', 'w'; --schema can drop" in task.notes[0]
+    rows = "".join(f"1,same,{'pq'[row % 2]}\n" for row in range(20))
+    with pytest.raises(BadData, match="no column has two different values in the training rows"):
+        open_task(str(table_file(tmp_path, "one,w,y\n" + rows)), label="y")

@@ -1,10 +1,13 @@
 """Teachers whose answers were computed beforehand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from hpmkd_edge.errors import BadConfiguration, BadTeacher
+from hpmkd_edge.tasks.task import Identifiers
 from hpmkd_edge.teachers.open import open_teacher
 
 LOGITS = np.random.default_rng(3).normal(size=(40, 3)).astype(np.float32)
@@ -128,3 +131,27 @@ def test_there_is_nothing_to_normalize(tmp_path, images):
 
     with pytest.raises(BadConfiguration, match="computed already"):
         opened(tmp_path / "l.npy", images, normalize="unit")
+
+
+@pytest.mark.parametrize(("file", "key"), [("p.csv", "customer"), ("p.csv", "ids"), ("p.parquet", "customer")])
+def test_answers_find_their_rows_by_the_identifier_of_the_schema(tmp_path, images, file, key):
+    """In any order, and in the spelling of the data: 007 is not 7."""
+    names = np.array([f"{place:03}" for place in range(40)], object)
+    task = replace(images, identifiers=Identifiers(name="customer", values=names))
+    content = frame(LOGITS[TURNED]).assign(**{key: names[TURNED]})
+    write = content.to_parquet if file.endswith("parquet") else content.to_csv
+    write(tmp_path / file, index=False)
+
+    np.testing.assert_array_equal(opened(tmp_path / file, task).logits(task.test), LOGITS[task.test.positions])
+
+
+def test_a_row_without_an_answer_is_named(tmp_path, images):
+    """By its identifier; a column that no schema calls so is not guessed at."""
+    names = np.array([f"{place:03}" for place in range(40)], object)
+    content = frame(LOGITS).assign(customer=np.where(names == "007", "7", names))
+    content.to_csv(tmp_path / "p.csv", index=False)
+
+    with pytest.raises(BadTeacher, match="has no row for '007'; each 'customer' of the data is needed once"):
+        opened(tmp_path / "p.csv", replace(images, identifiers=Identifiers(name="customer", values=names)))
+    with pytest.raises(BadTeacher, match=r"has the column 'customer' beside the classes.*--schema must call"):
+        opened(tmp_path / "p.csv", images)

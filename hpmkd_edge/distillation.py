@@ -1,0 +1,148 @@
+"""`distill`: train the student of a size and export it, without a target and without measuring.
+
+Example:
+    >>> from pathlib import Path
+    >>> from hpmkd_edge.distillation import distill
+    >>> from hpmkd_edge.request import Request
+    >>> distilled = distill(Request(data="digits"), output=Path("runs/student"))  # doctest: +SKIP
+    >>> print(distilled.size, distilled.test_accuracy)  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import replace
+from datetime import datetime, timezone
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hpmkd_edge import __version__
+from hpmkd_edge.bench.scoring import answer, score
+from hpmkd_edge.compress import leaving_only_what_is_of_use
+from hpmkd_edge.distill.curriculum import train_best
+from hpmkd_edge.distilled import Distilled, write_distilled
+from hpmkd_edge.export.artifact import STUDENT
+from hpmkd_edge.export.conversion import convert, save_student
+from hpmkd_edge.interruption import listening
+from hpmkd_edge.preparation import Preparation, prepare
+from hpmkd_edge.record import write_manifest
+from hpmkd_edge.recording import cautions, data_record, files_of, race_record, teacher_records
+from hpmkd_edge.request import Request
+from hpmkd_edge.run_folder import RunFolder, default_output, find_interrupted, plan_folder
+from hpmkd_edge.students.family import Size
+from hpmkd_edge.turns import PARITY_ROWS
+
+
+def distillation_output(request: Request) -> Path:
+    """Return a folder named by the data and the time, in `runs`."""
+    return default_output(replace(request, targets=("distilled",)))
+
+
+def distill(request: Request, *, output: Path) -> Distilled:
+    """Train the largest student that is small enough beside its teacher, or of the size that is asked for.
+
+    Args:
+        request: its targets, rounds and protocol are not looked at.
+        output: the folder, which must not exist: `student.onnx`, `student.pt`, `distilled.json` and `manifest.json`.
+
+    Raises:
+        EdgeError: as `compress`. An interrupted run leaves `OUTPUT.partial`, which `resume_distillation` takes up.
+    """
+    request.check()
+    return _run(replace(request, started_in=str(Path.cwd())), plan_folder(output))
+
+
+def resume_distillation(path: Path) -> Distilled:
+    """Take up the interrupted run at *path*: finished trainings are read back.
+
+    Raises:
+        BadConfiguration: there is no interrupted run.
+    """
+    folder, request = find_interrupted(path)
+    return _run(request, folder)
+
+
+def _run(request: Request, folder: RunFolder) -> Distilled:
+    began = time.monotonic()
+    started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    with listening() as interruption, leaving_only_what_is_of_use(folder, "distill", folder.discard_if_kept):
+        preparation = prepare(request, folder, lambda: interruption.asked)
+        task, inlet, made = preparation.task, preparation.inlet, folder.made
+        with closing(preparation.workshop.executor):
+            run_id = _run_id(request, preparation)
+            facts = preparation.facts(run_id)
+            size = _largest(preparation, folder.state / "untrained.onnx", facts)
+            race = train_best(size, (), preparation.curriculum)
+        artifact = convert(
+            race.winner.trained.module,
+            inlet,
+            task.validation.take(np.arange(min(len(task.validation), PARITY_ROWS))),
+            made / STUDENT,
+            facts=facts,
+            answer=answer,
+        )
+        torch.save(race.winner.trained.module.state_dict(), made / "student.pt")
+        # The test rows are read here, once, after everything is chosen.
+        validation, test = (
+            score(artifact.path, rows.inputs.feeds(), rows.labels).accuracy for rows in (task.validation, task.test)
+        )
+        teachers = teacher_records(preparation, [tutor.accuracy_on(task.test) for tutor in preparation.tutors], None)
+        best = teachers[0].test_accuracy
+        distilled = Distilled(
+            tool_version=__version__,
+            run_id=run_id,
+            started_at=started_at,
+            seconds=time.monotonic() - began,
+            command=request.command,
+            seed=request.seed,
+            data=data_record(task),
+            classes=task.classes,
+            teachers=teachers,
+            size=size.label,
+            parameters=size.parameters,
+            file_bytes=artifact.file_bytes,
+            file_sha256=artifact.sha256,
+            validation_accuracy=validation,
+            test_accuracy=test,
+            retention=test / best if best else 0.0,
+            **race_record(race),
+            teacher_forwards=preparation.teacher_forwards,
+            notes=(*preparation.notes, *cautions(preparation, race, artifact, test, best)),
+        )
+        write_distilled(distilled, made / "distilled.json")
+        write_manifest(
+            made,
+            run_id=run_id,
+            command=request.command,
+            seed=request.seed,
+            created_at=started_at,
+            inputs=(*files_of(request), (f"rows of {task.name}", task.digest)),
+        )
+    folder.finish()
+    return distilled
+
+
+def _largest(preparation: Preparation, path: Path, facts: Mapping[str, str]) -> Size:
+    """Return the largest allowed size whose file, untrained at *path*, is small enough; the smallest if none is."""
+    allowance, workshop = preparation.allowance, preparation.workshop
+    for size in reversed(allowance.sizes):
+        if allowance.most_bytes is None:
+            return size
+        module = workshop.family.build(size, workshop.shape, workshop.seed)
+        if save_student(module, preparation.inlet, path, facts=facts).file_bytes <= allowance.most_bytes:
+            return size
+    return allowance.sizes[0]
+
+
+def _run_id(request: Request, preparation: Preparation) -> str:
+    """Name a run by all that decides its outcome, so that the same run ships the same bytes."""
+    asked = replace(request, command="", started_in="", targets=())
+    teachers = [tutor.teacher.digest for tutor in preparation.tutors]
+    student, device = preparation.workshop.family.digest, preparation.curriculum.untaught.labels.device.type
+    code = f"hpmkd-edge {__version__} torch {torch.__version__} {device}"
+    return sha256(f"{code} {asked} {preparation.task.digest} {teachers} {student}".encode()).hexdigest()[:16]

@@ -123,7 +123,15 @@ def test_what_cannot_act_on_a_task_is_not_applicable(table_csv, tmp_path):
     Where no settings are searched for, labels alone are one training.
     """
     evidence = ablate(
-        replace(REQUEST, data=str(table_csv), label="kind", without=("chain", "configuration"), workers=1, epochs=1),
+        replace(
+            REQUEST,
+            data=str(table_csv),
+            label="kind",
+            method="logit_mse",
+            without=("chain", "configuration"),
+            workers=1,
+            epochs=1,
+        ),
         output=tmp_path / "out",
         seeds=2,
         arms=[f"without-{name}" for name in ("attention", "temperature", "chain", "parallel")]

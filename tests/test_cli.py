@@ -286,8 +286,8 @@ def test_flags_that_would_do_nothing_are_refused(run, table_csv):
     """Before anything is read twice: a schedule without a temperature, taps without features, unknown names."""
     table = ("--data", str(table_csv), "--label", "kind", "--target", "host")
     for arguments, wanted in (
-        ((*table, "--schedule", "cosine"), "the loss logit_mse has no temperature"),
-        ((*table, "--temperature", "3"), "the loss logit_mse has no temperature"),
+        ((*table, "--method", "logit_mse", "--schedule", "cosine"), "the loss logit_mse has no temperature"),
+        ((*table, "--method", "logit_mse", "--temperature", "3"), "the loss logit_mse has no temperature"),
         ((*table, "--schedule", "cosin"), "Did you mean 'cosine'?"),
         ((*table, "--teacher-tap", "x"), "are for --stages by features"),
         ((*table, "--stage-weighting", "tcp"), "--stage-weighting is for --stages"),

@@ -28,7 +28,9 @@ def loss_for(kind: str, classes: int) -> tuple[str, float]:
         classes: K. For K = 2 DIST's inter-class term has no gradient, so it is taken from 10 classes on.
     """
     if kind == "table":
-        return "logit_mse", 1.0
+        # On 12 tables, 3 seeds, validation rows less those of labels alone: −0.16 points with this, −0.28 with T = 2,
+        # −0.39 with T = 4, −0.61 with logit_mse; the least validation loss of all as well.
+        return "kd", 1.0
     if classes == 2:
         return "kd", 2.0
     return ("kd", 4.0) if classes < 10 else ("dist", 4.0)

@@ -76,7 +76,7 @@ def _run(request: Request, folder: RunFolder) -> Distilled:
         with closing(preparation.workshop.executor):
             run_id = _run_id(request, preparation)
             facts = preparation.facts(run_id)
-            size = _largest(preparation, folder.state / "untrained.onnx", facts)
+            size = largest_size(preparation, folder.state / "untrained.onnx", facts)
             race = train_best(size, (), preparation.curriculum)
         artifact = convert(
             race.winner.trained.module,
@@ -127,7 +127,7 @@ def _run(request: Request, folder: RunFolder) -> Distilled:
     return distilled
 
 
-def _largest(preparation: Preparation, path: Path, facts: Mapping[str, str]) -> Size:
+def largest_size(preparation: Preparation, path: Path, facts: Mapping[str, str]) -> Size:
     """Return the largest allowed size whose file, untrained at *path*, is small enough; the smallest if none is."""
     allowance, workshop = preparation.allowance, preparation.workshop
     for size in reversed(allowance.sizes):

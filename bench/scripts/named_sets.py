@@ -56,6 +56,15 @@ def find_sets(names: Sequence[str], index: Path | None) -> tuple[NamedSet, ...]:
     )
 
 
+def names_in(index: Path) -> tuple[str, ...]:
+    """Return the names of all tables that *index* lists.
+
+    Raises:
+        BadData: it cannot be read.
+    """
+    return tuple(_labels(index))
+
+
 def _labels(index: Path) -> dict[str, str]:
     try:
         with index.open(encoding="utf-8", newline="") as stream:

@@ -1,4 +1,4 @@
-"""How often a shipped file is right: its own answers, from the runtime, on labeled rows."""
+"""How good a shipped file is: its own answers, from the runtime, on labeled rows."""
 
 # Shape suffixes: N = rows, K = classes.
 
@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hpmkd_edge.bench.grading import Misses, misses_of, row_scores
 from hpmkd_edge.bench.runtimes.chain import open_model
 from hpmkd_edge.bench.runtimes.choose import choose_runtime
 from hpmkd_edge.bench.runtimes.runtime import Feeds
@@ -26,24 +27,18 @@ class Score:
     """The answers of a file on labeled rows.
 
     Attributes:
-        labels: int64 [N].
-        predictions: int64 [N], the class of the greatest probability.
-        loss: mean cross-entropy in nats; probabilities are clipped at 1e-7 from below.
+        labels: [N], classes as int64 or values as float32.
+        predictions: [N]: int64, the class of the greatest probability; or float32, the value.
+        loss: mean cross-entropy in nats, probabilities clipped at 1e-7 from below; of values the mean squared error.
+        accuracy: share of rows that are right; of values R².
+        misses: of values, in their units; None for classes.
     """
 
-    labels: NDArray[np.int64]
-    predictions: NDArray[np.int64]
+    labels: NDArray[Any]
+    predictions: NDArray[Any]
     loss: float
-
-    @property
-    def correct(self) -> NDArray[np.bool_]:
-        """Whether each row is right, [N]."""
-        return np.equal(self.predictions, self.labels)
-
-    @property
-    def accuracy(self) -> float:
-        """The share of rows that are right."""
-        return float(np.mean(self.correct))
+    accuracy: float
+    misses: Misses | None = None
 
 
 def answer(
@@ -92,12 +87,14 @@ def answer(
 def score(
     path: Path,
     feeds: Mapping[str, NDArray[Any]],
-    labels: NDArray[np.int64],
+    labels: NDArray[Any],
     *,
     runtime: str = "onnxruntime",
     preprocessing: Path | None = None,
 ) -> Score:
-    """Answer all rows and compare with *labels*, [N], each in 0 … K − 1; the output is probabilities.
+    """Answer all rows and compare with *labels*, [N].
+
+    They are classes, each in 0 … K − 1, and the output is probabilities; or they are float32, and it is values [N, 1].
 
     Raises:
         BadData: there are not as many labels as rows, or a label has no class.
@@ -107,8 +104,23 @@ def score(
     answers_NK = answer(path, feeds, runtime=runtime, preprocessing=preprocessing)
     if not np.isfinite(answers_NK).all():
         bad = int(np.count_nonzero(~np.isfinite(answers_NK).all(axis=1)))
-        raise MeasurementFailed(f"{path.name} answers {bad} rows with NaN or infinity; probabilities are needed.")
+        raise MeasurementFailed(f"{path.name} answers {bad} rows with NaN or infinity; finite numbers are needed.")
     rows, classes = answers_NK.shape
+    if labels.dtype.kind == "f":
+        if labels.shape != (rows,) or classes != 1:
+            raise BadData(
+                f"{path.name} answers with {rows}×{classes} numbers and the labels have shape {labels.shape}; one"
+                " number and one value a row are needed."
+            )
+        misses = misses_of(answers_NK, labels)
+        assert misses is not None
+        return Score(
+            labels=labels,
+            predictions=answers_NK[:, 0],
+            loss=misses.rmse**2,
+            accuracy=float(row_scores(answers_NK, labels).mean()),
+            misses=misses,
+        )
     if labels.shape != (rows,) or labels.min() < 0 or labels.max() >= classes:
         raise BadData(f"the labels have shape {labels.shape}; {rows}, each in 0 … {classes - 1}, are needed.")
     true_N = answers_NK[np.arange(rows), labels].astype(np.float64)
@@ -116,6 +128,7 @@ def score(
         labels=labels,
         predictions=answers_NK.argmax(1).astype(np.int64),
         loss=float(-np.log(np.maximum(true_N, LEAST_PROBABILITY)).mean()),
+        accuracy=float(row_scores(answers_NK, labels).mean()),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 # What ships is called so; the second only where the student's own runtime cannot take the raw rows.
 STUDENT: Final = "student.onnx"
@@ -19,13 +19,15 @@ class Parity:
 
     Attributes:
         rows: how many were compared.
-        agreement: share of rows with the same class.
-        max_error: largest difference of a probability.
+        agreement: share of rows with the same class; 1 for values, which have none.
+        max_error: largest difference of a probability; or of a value, over the deviation of the labels.
+        of: what was compared.
     """
 
     rows: int
     agreement: float
     max_error: float
+    of: Literal["probability", "value"] = "probability"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

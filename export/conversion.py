@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hpmkd_edge.export.artifact import PREPROCESSING, PREPROCESSING_RUNTIME, STUDENT, Artifact
-from hpmkd_edge.export.parity import check_parity, compare_answers
+from hpmkd_edge.export.parity import check_parity, compare_answers, compare_values
+from hpmkd_edge.export.perceptron_graph import perceptron_graph
 from hpmkd_edge.export.table_graph import join_graphs, table_graph
 from hpmkd_edge.export.torch_graph import FromFeatures, FromPixels, torch_graph
 from hpmkd_edge.students.inlet import ImageInlet, Inlet, TableInlet
-from hpmkd_edge.tasks.task import Rows
+from hpmkd_edge.students.mlp import linear_layers
+from hpmkd_edge.tasks.task import OUTPUTS, Rows
 from hpmkd_edge.teachers.teacher import TorchGraph
 
 if TYPE_CHECKING:
@@ -29,9 +31,10 @@ Answer = Callable[[Path, Mapping[str, NDArray[np.generic]]], NDArray[np.float32]
 
 
 def student_graph(module: nn.Module, inlet: Inlet) -> onnx.ModelProto:
-    """Build the graph from raw rows to `probabilities` [N, K].
+    """Build the graph from raw rows to `probabilities` [N, K], or to `value` [N, 1].
 
-    Images enter as `images`, uint8 [N, H, W, C]; a table's columns each by their own name, [N, 1], float32, string or int64.
+    Images enter as `images`, uint8 [N, H, W, C]; a table's columns each by their own name, [N, 1], float32, string or
+    int64.
 
     Raises:
         ConversionFailed: torch cannot export the module.
@@ -44,9 +47,16 @@ def student_graph(module: nn.Module, inlet: Inlet) -> onnx.ModelProto:
 
 
 def _body(module: nn.Module, inlet: TableInlet, features: str) -> onnx.ModelProto:
-    """Build the graph from *features*, float32 [N, F], to `probabilities`."""
-    example = torch.zeros((2, *inlet.features))
-    return torch_graph(FromFeatures(module).eval(), example, name_in=features, name_out="probabilities")
+    """Build the graph from *features*, float32 [N, F], to `probabilities` or `value`."""
+    layers = linear_layers(module)
+    if layers:
+        return perceptron_graph(layers, inlet.scale, name_in=features, name_out=_output(inlet))
+    example, whole = torch.zeros((2, *inlet.features)), FromFeatures(module, inlet.scale).eval()
+    return torch_graph(whole, example, name_in=features, name_out=_output(inlet))
+
+
+def _output(inlet: Inlet) -> str:
+    return OUTPUTS["classes" if inlet.scale is None else "value"]
 
 
 def needs_cut(inlet: Inlet, runtime: str) -> bool:
@@ -98,7 +108,7 @@ def save_student(
     (link,) = (output.name for output in first.graph.output)
     files = [
         {"file": PREPROCESSING, "runtime": PREPROCESSING_RUNTIME, "takes": "raw columns", "gives": link},
-        {"file": STUDENT, "runtime": cut_for, "takes": link, "gives": "probabilities"},
+        {"file": STUDENT, "runtime": cut_for, "takes": link, "gives": _output(inlet)},
     ]
     facts = {**facts, "hpmkd_edge.files": json.dumps(files, ensure_ascii=False)}
     before = path.with_name(f"{path.stem}-{PREPROCESSING}")
@@ -123,7 +133,8 @@ def convert(
     Args:
         rows: real rows for the comparison.
         facts: the file's metadata: class names, preprocessing, versions.
-        answer: runs a file on named arrays, and gives its first output: probabilities [N, K], or features [N, F].
+        answer: runs a file on named arrays, and gives its first output: probabilities [N, K], values [N, 1], or
+            features [N, F].
         cut_for: the runtime of the second of two files, or None for one file.
 
     Raises:
@@ -132,12 +143,14 @@ def convert(
     """
     artifact = save_student(module, inlet, path, facts=facts, cut_for=cut_for)
     with torch.inference_mode():
-        logits = module(inlet.open(inlet.store(rows.inputs)))
-        wanted = torch.softmax(logits.float(), dim=1).numpy()
+        logits = module(inlet.open(inlet.store(rows.inputs))).float()
     feeds: Mapping[str, NDArray[np.generic]] = rows.inputs.feeds()
     if artifact.preprocessing is not None:
         feeds = {_input_of(path): answer(artifact.preprocessing, feeds)}
-    parity = compare_answers(answer(path, feeds), wanted)
+    if inlet.scale is None:
+        parity = compare_answers(answer(path, feeds), torch.softmax(logits, dim=1).numpy())
+    else:
+        parity = compare_values(answer(path, feeds), logits.numpy(), inlet.scale)
     check_parity(parity, artifact.precision)
     return replace(artifact, parity=parity)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hpmkd_edge.errors import ParityBroken
 from hpmkd_edge.export.artifact import Parity
+from hpmkd_edge.tasks.values import Scale
 
 LEAST_AGREEMENT: Final = 0.999
 LARGEST_ERROR: Final = {"fp32": 1e-3}
@@ -32,6 +33,12 @@ def compare_answers(given_NK: NDArray[np.float32], wanted_NK: NDArray[np.float32
     )
 
 
+def compare_values(given_N1: NDArray[np.float32], wanted_N1: NDArray[np.float32], scale: Scale) -> Parity:
+    """Compare values of a file with the answers of its origin, which are standardized by *scale*."""
+    away_N1 = scale.standardized(given_N1) - wanted_N1
+    return Parity(rows=len(away_N1), agreement=1.0, max_error=float(np.abs(away_N1).max()), of="value")
+
+
 def check_parity(parity: Parity, precision: str) -> None:
     """Stop the run if the file does not answer as its origin does.
 
@@ -45,6 +52,7 @@ def check_parity(parity: Parity, precision: str) -> None:
         )
     allowed = LARGEST_ERROR[precision]
     if not parity.max_error <= allowed:
+        unit = "" if parity.of == "probability" else " deviations of the label"
         raise ParityBroken(
-            f"a probability of the {precision} file is off by {parity.max_error:.2g}; {allowed:g} is allowed."
+            f"a {parity.of} of the {precision} file is off by {parity.max_error:.2g}{unit}; {allowed:g} is allowed."
         )

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from hpmkd_edge.errors import ConversionFailed
 from hpmkd_edge.export.versions import IR_VERSION, OPSET
 from hpmkd_edge.students.inlet import ImageInlet
+from hpmkd_edge.tasks.values import Scale
 
 if TYPE_CHECKING:
     import onnx
@@ -47,14 +48,17 @@ class FromPixels(nn.Module):
 
 
 class FromFeatures(nn.Module):
-    """The student of an encoded table: float32 [N, F] to probabilities [N, K]."""
+    """The student of an encoded table: float32 [N, F] to probabilities [N, K], or to values [N, 1] in their units."""
 
-    def __init__(self, body: nn.Module) -> None:
+    def __init__(self, body: nn.Module, scale: Scale | None) -> None:
         super().__init__()
-        self.body = body
+        self.body, self.scale = body, scale
 
     def forward(self, features: Tensor) -> Tensor:
-        return torch.softmax(self.body(features), dim=1)
+        answers: Tensor = self.body(features)
+        if self.scale is not None:
+            return answers * self.scale.deviation + self.scale.mean
+        return torch.softmax(answers, dim=1)
 
 
 @contextlib.contextmanager

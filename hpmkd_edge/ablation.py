@@ -226,7 +226,7 @@ def _evidence_of(ablation: Ablation) -> Evidence:
         basis=ablation.basis,
         teachers=ablation.teachers,
         runs=ablation.runs,
-        summary=summarize(ablation.runs),
+        summary=summarize(ablation.runs, values=ablation.basis.data.goal == "value"),
         notes=(*ablation.notes, *_cautions(ablation)),
     )
 
@@ -248,7 +248,7 @@ def _cautions(ablation: Ablation) -> list[str]:
         )
     if beaten:
         cautions.append(
-            f"With seed {beaten} the student is more accurate than its best teacher on test rows, which says that the"
+            f"With seed {beaten} the student is better than its best teacher on test rows, which says that the"
             " teacher is undertrained for this data, not that compression improves models."
         )
     return cautions

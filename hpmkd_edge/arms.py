@@ -107,8 +107,9 @@ class Stand:
     def moot(self, arm: str) -> str | None:
         """Return why *arm* is the full one here, or None where it is one of its own."""
         base, component = self.preparation.curriculum, arm.removeprefix("without-")
+        values = self.preparation.task.goal == "value"
         if arm == STAGES and self.stages is None:
-            return "an epoch cannot be divided"
+            return "stages hold to probabilities, and values have none" if values else "an epoch cannot be divided"
         if not arm.startswith("without-"):
             return None
         if not base.components.uses(component):
@@ -118,7 +119,13 @@ class Stand:
         if not feels_temperature(method):
             heat = f"the loss {method} has no temperature"
         reasons = {
-            "attention": "one teacher" if len(self.preparation.tutors) < 2 else None,
+            "attention": (
+                "one teacher"
+                if len(self.preparation.tutors) < 2
+                else "teachers of values are averaged, not weighed"
+                if values
+                else None
+            ),
             "temperature": heat,
             "chain": None
             if intermediates(base.ladder, self.end, base.teacher_parameters, 1)
@@ -261,9 +268,12 @@ def stand_for(request: Request, folder: RunFolder, stop: Callable[[], bool], *, 
 
 
 def _usual_stages(preparation: Preparation, request: Request) -> StagePlan | None:
-    """Return two stages, by features first where the teacher can be opened; None where there are no epochs for two."""
+    """Return two stages, by features first where the teacher can be opened.
+
+    None where there are no epochs for two, or values are learned.
+    """
     epochs = preparation.workshop.settings.epochs
-    if epochs < 2:
+    if epochs < 2 or preparation.task.goal == "value":
         return None
     text = "fitnet,kd" if can_open(preparation.best.teacher) else "logit_mse,kd"
     known = (*METHODS, *FEATURE_METHODS)

@@ -298,7 +298,10 @@ def list_targets(targets: TargetsFile = None, format: Output = Format.TEXT) -> N
 
 @targets_app.command("show")
 def show_target(name: str, targets: TargetsFile = None, format: Output = Format.TEXT) -> None:  # noqa: A002
-    """Show one target: its device's facts, runtime and budgets."""
+    """Show one target: its device's facts, runtime and budgets.
+
+    Of a label that is a value, r2 and mae are judged; without r2, the max_drop of accuracy is read as R².
+    """
     from hpmkd_edge.report.catalog import target_as_text
     from hpmkd_edge.report.machine import to_json
     from hpmkd_edge.targets import find_target, load_targets

@@ -35,6 +35,7 @@ from hpmkd_edge.recording import Facts, Round, record_run, shown
 from hpmkd_edge.request import Request
 from hpmkd_edge.run_folder import RunFolder, default_output, find_interrupted, plan_folder
 from hpmkd_edge.targets import Target, find_target, load_targets
+from hpmkd_edge.tasks.task import Goal
 from hpmkd_edge.turns import Workbench
 from hpmkd_edge.verdict import Outcome, judge
 
@@ -182,6 +183,8 @@ def _fit_to(target: Target, preparation: Preparation, request: Request, facts: F
         model_bytes=artifact.file_bytes,
         accuracy=student.accuracy,
         teacher_accuracy=teachers[0],
+        goal=task.goal,
+        mae=student.misses.mae if student.misses else None,
     )
     return record_run(
         request=request,
@@ -192,15 +195,21 @@ def _fit_to(target: Target, preparation: Preparation, request: Request, facts: F
         rounds=rounds,
         shipped=shipped,
         side_by_side=beside,
-        test_accuracy=student.accuracy,
+        test=student,
         teachers_test_accuracy=teachers,
         verdict=verdict,
-        notes=_notes(target, missing),
+        notes=_notes(target, missing, task.goal),
     )
 
 
-def _notes(target: Target, missing: str | None) -> list[str]:
+def _notes(target: Target, missing: str | None, goal: Goal) -> list[str]:
     notes = [] if missing is None else [f"Timed in ONNX Runtime on this host, since {missing.rstrip('.')}."]
+    accuracy = target.budgets.accuracy
+    if goal == "value" and target.budgets.r2 is None and accuracy is not None and accuracy.max_drop is not None:
+        notes.append(
+            f"{target.name} has a budget of accuracy and none of r2, so the drop of at most {accuracy.max_drop:g} below"
+            " the teacher is read as R²."
+        )
     others = [precision for precision in target.precisions if precision != "fp32"]
     if others:
         notes.append(f"{target.name} also takes {', '.join(others)}; this version exports fp32 alone.")

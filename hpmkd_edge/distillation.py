@@ -31,7 +31,7 @@ from hpmkd_edge.export.conversion import convert, save_student
 from hpmkd_edge.interruption import listening
 from hpmkd_edge.preparation import Preparation, prepare
 from hpmkd_edge.record import write_manifest
-from hpmkd_edge.recording import cautions, data_record, files_of, race_record, teacher_records
+from hpmkd_edge.recording import cautions, data_record, files_of, race_record, retention, teacher_records
 from hpmkd_edge.request import Request
 from hpmkd_edge.run_folder import RunFolder, default_output, find_interrupted, plan_folder
 from hpmkd_edge.students.family import Size
@@ -89,7 +89,7 @@ def _run(request: Request, folder: RunFolder) -> Distilled:
         torch.save(race.winner.trained.module.state_dict(), made / "student.pt")
         # The test rows are read here, once, after everything is chosen.
         validation, test = (
-            score(artifact.path, rows.inputs.feeds(), rows.labels).accuracy for rows in (task.validation, task.test)
+            score(artifact.path, rows.inputs.feeds(), rows.labels) for rows in (task.validation, task.test)
         )
         teachers = teacher_records(preparation, [tutor.accuracy_on(task.test) for tutor in preparation.tutors], None)
         best = teachers[0].test_accuracy
@@ -107,12 +107,13 @@ def _run(request: Request, folder: RunFolder) -> Distilled:
             parameters=size.parameters,
             file_bytes=artifact.file_bytes,
             file_sha256=artifact.sha256,
-            validation_accuracy=validation,
-            test_accuracy=test,
-            retention=test / best if best else 0.0,
+            validation_accuracy=validation.accuracy,
+            test_accuracy=test.accuracy,
+            retention=retention(test.accuracy, best),
+            misses=test.misses,
             **race_record(race),
             teacher_forwards=preparation.teacher_forwards,
-            notes=(*preparation.notes, *cautions(preparation, race, artifact, test, best)),
+            notes=(*preparation.notes, *cautions(preparation, race, artifact, test.accuracy, best)),
         )
         write_distilled(distilled, made / "distilled.json")
         write_manifest(

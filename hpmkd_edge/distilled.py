@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar, Final, Literal
 
+from hpmkd_edge.bench.grading import Misses
 from hpmkd_edge.json_file import read_json, write_json
 from hpmkd_edge.record import ComponentRecord, DataRecord, GainRecord, RivalRecord, TeacherRecord
 
@@ -19,7 +20,8 @@ class Distilled:
     Attributes:
         size: width and depth, e.g. "mlp 64×2"; *parameters* its trained numbers.
         file_bytes, file_sha256: of student.onnx.
-        validation_accuracy, test_accuracy: of that file, shares from 0 to 1.
+        validation_accuracy, test_accuracy: of that file, shares from 0 to 1; of values R².
+        misses: how far from values it is on test rows; None for classes.
         retention: the test accuracy over the best teacher's; 0 where that is 0.
         teachers: the best on validation rows first.
         rivals, gains, components, settings: of the race; see `record.RoundRecord`.
@@ -45,6 +47,7 @@ class Distilled:
     validation_accuracy: float
     test_accuracy: float
     retention: float
+    misses: Misses | None = None
     rivals: tuple[RivalRecord, ...]
     gains: tuple[GainRecord, ...]
     components: tuple[ComponentRecord, ...]

@@ -161,7 +161,7 @@ class Evidence:
         arms = [one.arm for one in self.summary]
         if sorted(found) != sorted((arm, seed) for arm in arms for seed in self.seeds):
             raise ValueError("runs do not hold every arm of the summary once with every seed")
-        if not _agree(self.summary, summarize(self.runs)):
+        if not _agree(self.summary, summarize(self.runs, values=self.basis.data.goal == "value")):
             raise ValueError("summary does not follow from the runs")
 
     def runs_of(self, arm: str) -> tuple[ArmRun, ...]:
@@ -173,7 +173,7 @@ class Evidence:
         return _differences(self.runs_of(FULL), self.runs_of(arm))
 
 
-def summarize(runs: Sequence[ArmRun]) -> tuple[ArmSummary, ...]:
+def summarize(runs: Sequence[ArmRun], *, values: bool = False) -> tuple[ArmSummary, ...]:
     """Return what follows from *runs*, an entry an arm, in the order of ARMS.
 
     Raises:
@@ -185,10 +185,10 @@ def summarize(runs: Sequence[ArmRun]) -> tuple[ArmSummary, ...]:
         raise ValueError(
             f"the arms {sorted({run.arm for run in runs})} were found; 'full' and others of ARMS are needed"
         )
-    return tuple(_summary(own, by_arm[FULL]) for own in by_arm.values() if own)
+    return tuple(_summary(own, by_arm[FULL], values) for own in by_arm.values() if own)
 
 
-def _summary(own: Sequence[ArmRun], full: Sequence[ArmRun]) -> ArmSummary:
+def _summary(own: Sequence[ArmRun], full: Sequence[ArmRun], values: bool) -> ArmSummary:
     accuracy = mean_interval([run.test_accuracy for run in own])
     reasons = sorted({run.moot for run in own if run.moot is not None})
     # One that differs with some seeds is compared: with the others its difference is a true zero.
@@ -202,7 +202,7 @@ def _summary(own: Sequence[ArmRun], full: Sequence[ArmRun]) -> ArmSummary:
         arm=own[0].arm,
         moot=moot,
         accuracy=accuracy.mean,
-        accuracy_low=max(accuracy.low, 0.0),
+        accuracy_low=accuracy.low if values else max(accuracy.low, 0.0),  # R² has no lower end
         accuracy_high=min(accuracy.high, 1.0),
         points=gained.mean if gained else None,
         low=gained.low if gained else None,

@@ -43,13 +43,18 @@ FLAGS: Final = (
     Flag(field="targets_file", name="targets", help="Your own targets, in the form of targets.yaml.", metavar="FILE"),
     Flag(field="data", help="'digits', a .csv, .tsv, .parquet or .npz file, or a folder of class folders."),
     Flag(field="label", help="The column, or NPZ array, to predict."),
+    Flag(
+        field="goal",
+        help="What the label is: classes, or a value. [default: a value of decimal or many numbers]",
+        metavar="GOAL",
+    ),
     Flag(field="split", help="The column that says train, validation or test.", metavar="COLUMN"),
     Flag(field="split_seed", help="Of the split, where the data has none of its own."),
     Flag(field="schema", help="What columns mean: a YAML of number, category, text, id, drop.", metavar="FILE"),
     Flag(
         field="teachers",
         name="teacher",
-        help="Repeatable: file.py:function, .pt2, .onnx, .skops, .ubj, .json, .txt, .cbm, or logits (.npy, .csv).",
+        help="Repeatable: file.py:function, .pt2, .onnx, .skops, .ubj, .json, .txt, .cbm, or answers (.npy, .csv).",
     ),
     Flag(field="weights", help="Weights of a file.py:function teacher, in the same order."),
     Flag(field="normalize", help="Teachers' input: unit, imagenet, cifar10, none, or MEAN,…/STD,… a channel."),
@@ -62,7 +67,9 @@ FLAGS: Final = (
     Flag(field="views", help="Copies, labeled by the teacher: shifted images, resampled cells. [default: by the rows]"),
     Flag(field="flip", help="Views may be mirrored (photographs, not digits)."),
     Flag(field="mixup", help="Views are mixtures of two images, labeled by the teacher as they are."),
-    Flag(field="method", help="kd, logit_mse, brier, dist, dkd, lskd or wttm. [default: by the task]"),
+    Flag(
+        field="method", help="kd, logit_mse, brier, dist, dkd, lskd or wttm, of values squares. [default: by the task]"
+    ),
     Flag(field="temperature", help="Of that loss. [default: by the loss]"),
     Flag(
         field="schedule",

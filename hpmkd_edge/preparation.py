@@ -1,7 +1,5 @@
 """What all targets of a run share: the task, the teachers and their answers, and what a student can be."""
 
-# Shape suffixes: N = rows, K = classes.
-
 from __future__ import annotations
 
 import json
@@ -10,9 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from hpmkd_edge import __version__
 from hpmkd_edge.distill.configuration import Experience, choose_schedule, settle
@@ -21,11 +17,11 @@ from hpmkd_edge.distill.executors import LocalProcesses
 from hpmkd_edge.distill.first_teacher import train_teacher
 from hpmkd_edge.distill.lesson import Lesson, View, direct_lesson, taught, training_views
 from hpmkd_edge.distill.methods.table import FEATURE_METHODS, METHODS, feels_temperature, find_method, is_feature_method
-from hpmkd_edge.distill.mixture import Mixture, Source, mixtures
+from hpmkd_edge.distill.mixture import Mixture, mixtures
 from hpmkd_edge.distill.stages import StagePlan, parse_stages, plan_stages
 from hpmkd_edge.distill.step_choice import plan_for
-from hpmkd_edge.distill.teacher_haste import hastened, may_hasten
 from hpmkd_edge.distill.teacher_maps import can_open, check_open, check_taps, maps_of
+from hpmkd_edge.distill.tutor import Tutor, tutor_of
 from hpmkd_edge.distill.workshop import Workshop
 from hpmkd_edge.errors import BadConfiguration, BadTeacher, RuntimeUnavailable, unknown
 from hpmkd_edge.plan.components import Components, without
@@ -37,48 +33,15 @@ from hpmkd_edge.plan.traits import traits_of
 from hpmkd_edge.python_file import is_python_spec
 from hpmkd_edge.request import Request
 from hpmkd_edge.run_folder import RunFolder, open_folder
-from hpmkd_edge.store.objects import Store
 from hpmkd_edge.store.opening import open_store
 from hpmkd_edge.students.choose import open_family
 from hpmkd_edge.students.family import Size
 from hpmkd_edge.students.inlet import Inlet, fit_inlet, shape_of
 from hpmkd_edge.tasks.source import open_task
-from hpmkd_edge.tasks.task import Rows, Task
-from hpmkd_edge.teachers.cached import cached_logits
+from hpmkd_edge.tasks.task import Task
 from hpmkd_edge.teachers.estimator import fit_boosted
 from hpmkd_edge.teachers.open import open_teacher
 from hpmkd_edge.teachers.teacher import Teacher
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tutor:
-    """A teacher at work on this task.
-
-    Attributes:
-        store: where its answers are kept, by content.
-        hasty: whether it answers training rows in bfloat16; see `distill.teacher_haste`.
-        accuracy: share of the validation rows.
-    """
-
-    teacher: Teacher
-    trained_here: bool
-    store: Store
-    hasty: bool
-    accuracy: float
-
-    def answer(self, rows: Rows) -> NDArray[np.floating]:
-        """Return its logits [N, K] for training rows, from the store where they are there, in half precision."""
-        return cached_logits(self.teacher, rows, self.store, half=True, ask=hastened if self.hasty else None)
-
-    @property
-    def source(self) -> Source:
-        """What a lesson needs of it."""
-        digest = f"{self.teacher.digest}{' in bfloat16' if self.hasty else ''}"
-        return Source(name=self.teacher.name, digest=digest, answer=self.answer)
-
-    def accuracy_on(self, rows: Rows) -> float:
-        """Return the share of *rows* whose class it names."""
-        return _accuracy(self.teacher, rows, self.store)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +94,7 @@ class Preparation:
             "hpmkd_edge.run_id": run_id,
             "hpmkd_edge.task": self.task.name,
             "hpmkd_edge.data_sha256": self.task.digest,
+            "hpmkd_edge.goal": self.task.goal,
             "hpmkd_edge.classes": json.dumps(self.task.classes, ensure_ascii=False),
             "hpmkd_edge.preprocessing": json.dumps(self.inlet.facts(), ensure_ascii=False),
         }
@@ -191,6 +155,7 @@ def prepare(request: Request, folder: RunFolder, stop: Callable[[], bool]) -> Pr
         split=request.split,
         split_seed=request.split_seed,
         schema=request.schema,
+        goal=request.goal,
     )
     weights = iter(request.weights)
     teachers = [
@@ -239,23 +204,10 @@ def prepare(request: Request, folder: RunFolder, stop: Callable[[], bool]) -> Pr
         notes.append(f"No teacher was given, so one was trained on this data's training rows: {own.name}.")
         teachers = [own]
     tutors = sorted(
-        (
-            Tutor(
-                teacher=teacher,
-                trained_here=not request.teachers,
-                store=store,
-                hasty=may_hasten(teacher, task.train, store),
-                accuracy=_accuracy(teacher, task.validation, store),
-            )
-            for teacher in teachers
-        ),
+        (tutor_of(teacher, task, store, trained_here=not request.teachers) for teacher in teachers),
         key=lambda tutor: -tutor.accuracy,
     )
-    if tutors[0].accuracy == 0:
-        raise BadTeacher(
-            f"{tutors[0].teacher.name} names the class of none of the {len(task.validation)} validation rows; check the"
-            " order of its classes and its input."
-        )
+    _refuse_useless(tutors[0], task)
     if plan is not None and any(is_feature_method(stage.method) for stage in plan.stages):
         check_taps(tutors[0].teacher, task, request.teacher_tap)
     allowance = allowed_sizes(rungs, tutors[0].teacher, request.compression)
@@ -273,7 +225,7 @@ def prepare(request: Request, folder: RunFolder, stop: Callable[[], bool]) -> Pr
         # A teacher that was trained here is the best that this data gave: there is none to ask for in its place.
         refuse_weak=bool(request.teachers) and not request.accept_weak_teacher,
         mixtures=several,
-        labels=task.validation.labels,
+        labels=untaught.validation_labels.cpu().numpy(),
         ladder=ladder,
         settle=(
             partial(settle, experience=experience, portfolio=read_portfolio().recipes)
@@ -292,6 +244,21 @@ def prepare(request: Request, folder: RunFolder, stop: Callable[[], bool]) -> Pr
         curriculum=curriculum,
         allowance=allowance,
         notes=(*task.notes, *notes, *filter(None, [allowance.note])),
+    )
+
+
+def _refuse_useless(best: Tutor, task: Task) -> None:
+    """Stop where the *best* teacher knows nothing: what a student keeps of that is no share."""
+    if best.accuracy > 0:
+        return
+    rows = f"the {len(task.validation)} validation rows"
+    if task.goal == "value":
+        raise BadTeacher(
+            f"{best.teacher.name} has an R² of {best.accuracy:.4f} on {rows}, no better than their mean; a teacher that"
+            " knows the label, in its own units, is needed, or other columns."
+        )
+    raise BadTeacher(
+        f"{best.teacher.name} names the class of none of {rows}; check the order of its classes and its input."
     )
 
 
@@ -326,6 +293,11 @@ def _experience(task: Task, best: Tutor, memory: Memory | None, seed: int, kept:
 def _stage_plan(request: Request, settings: Settings, task: Task, teachers: Sequence[Teacher]) -> StagePlan | None:
     if not request.stages:
         return None
+    if task.goal == "value":
+        raise BadConfiguration(
+            "--stages hold a student near its own earlier probabilities, and this task's label is a value; leave them"
+            " out."
+        )
     plan = plan_stages(
         parse_stages(request.stages),
         settings.epochs,
@@ -373,15 +345,11 @@ def _settings(request: Request, task: Task, teachers: Sequence[Teacher], family:
     if not feels_temperature(settings.method):
         for flag, value in (("--temperature", request.temperature), ("--schedule", request.schedule)):
             if value is not None:
+                other = "" if task.goal == "value" else ", or choose a --method that has one, such as kd"
                 raise BadConfiguration(
-                    f"{flag} is given, and the loss {settings.method} has no temperature; leave it out, or choose a"
-                    " --method that has one, such as kd."
+                    f"{flag} is given, and the loss {settings.method} has no temperature; leave it out{other}."
                 )
     return settings, notes
-
-
-def _accuracy(teacher: Teacher, rows: Rows, store: Store) -> float:
-    return float((cached_logits(teacher, rows, store).argmax(1) == rows.labels).mean())
 
 
 def _lessons(

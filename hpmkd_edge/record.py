@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
 from hpmkd_edge import __version__
+from hpmkd_edge.bench.grading import Misses
 from hpmkd_edge.bench.profile import Host, Profile
 from hpmkd_edge.errors import BadOutput
 from hpmkd_edge.json_file import read_json, write_json
 from hpmkd_edge.targets import Target
-from hpmkd_edge.verdict import Verdict
+from hpmkd_edge.verdict import Goal, Verdict
 
 SCHEMA: Final = "hpmkd-edge/report/1"
 MANIFEST_SCHEMA: Final = "hpmkd-edge/manifest/1"
@@ -25,11 +26,16 @@ LIBRARIES: Final = ("torch", "onnx", "onnxruntime", "numpy")  # whose versions a
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataRecord:
-    """The data set of a run."""
+    """The data set of a run.
+
+    Attributes:
+        goal: whether labels are classes or values; where they are values, what is called accuracy anywhere is R².
+    """
 
     name: str
     source: str
     kind: str
+    goal: Goal = "classes"
     sha256: str
     split_rule: str
     train_rows: int
@@ -55,7 +61,11 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeacherRecord:
-    """A teacher of a run; accuracies are shares from 0 to 1."""
+    """A teacher of a run; accuracies are shares from 0 to 1, of values R², at most 1.
+
+    Attributes:
+        misses: how far from values it is on test rows; None for classes.
+    """
 
     name: str
     kind: str
@@ -65,6 +75,7 @@ class TeacherRecord:
     validation_accuracy: float
     test_accuracy: float
     cost: Cost
+    misses: Misses | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +113,7 @@ class RivalRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GainRecord:
-    """A paired bootstrap of one rival against another on the validation rows, in points of accuracy."""
+    """A paired bootstrap of one rival against another on the validation rows, in points of accuracy or R²."""
 
     of: str
     over: str
@@ -139,7 +150,7 @@ class RoundRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudentRecord:
-    """The student that ships; accuracies are those of the exported file."""
+    """The student that ships; accuracies, and misses on test rows, are those of the exported file."""
 
     size: str
     family: str
@@ -149,6 +160,7 @@ class StudentRecord:
     cost: Cost
     p90_bound_ms: float | None
     latency_flags: tuple[str, ...]
+    misses: Misses | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +169,7 @@ class Report:
 
     Attributes:
         judged_against: the target with its device and budgets, as they were in this run.
-        classes: in the order of the file's outputs.
+        classes: in the order of the file's outputs; none where values are learned.
         student_sha256: of the exported file.
         profile: the student's own measurement, on `host`.
         teacher_forwards: how often a teacher answered a whole set of rows (a view, a split); answers that an earlier

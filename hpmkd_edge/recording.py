@@ -12,7 +12,9 @@ from typing import TypedDict
 import torch
 
 from hpmkd_edge import __version__
+from hpmkd_edge.bench.grading import brief
 from hpmkd_edge.bench.profile import Profile, write_profile
+from hpmkd_edge.bench.scoring import Score
 from hpmkd_edge.distill.candidates import Duel, Finish, Race
 from hpmkd_edge.export.artifact import PREPROCESSING, PREPROCESSING_RUNTIME, STUDENT, Artifact
 from hpmkd_edge.plan.chain import Chain, Step
@@ -194,7 +196,7 @@ def record_run(
     rounds: Sequence[Round],
     shipped: Round,
     side_by_side: SideBySide,
-    test_accuracy: float,
+    test: Score,
     teachers_test_accuracy: Sequence[float],
     verdict: Verdict,
     notes: Sequence[str],
@@ -202,11 +204,12 @@ def record_run(
     """Write weights, measurement, report and manifest into the run's folder, and return the report.
 
     Args:
+        test: of what ships, on test rows.
         teachers_test_accuracy: in the order of the preparation's tutors.
     """
     from hpmkd_edge.report.markdown import to_markdown
 
-    task, winner = preparation.task, shipped.race.winner
+    task, winner, test_accuracy = preparation.task, shipped.race.winner, test.accuracy
     torch.save(winner.trained.module.state_dict(), facts.folder / "student.pt")
     write_profile(shipped.profile, facts.folder / "profile.json")
     teachers = teacher_records(preparation, teachers_test_accuracy, side_by_side.teacher)
@@ -234,10 +237,11 @@ def record_run(
             cost=cost_of(shipped.chain.end.parameters, shipped.artifact.file_bytes, side_by_side.student),
             p90_bound_ms=shipped.profile.percentile_bound_ms(90),
             latency_flags=shipped.profile.flags,
+            misses=test.misses,
         ),
         student_sha256=shipped.artifact.sha256,
         profile=shipped.profile,
-        retention=test_accuracy / teachers[0].test_accuracy if teachers[0].test_accuracy else 0.0,
+        retention=retention(test_accuracy, teachers[0].test_accuracy),
         verdict=verdict,
         host=shipped.profile.host,
         teacher_forwards=preparation.teacher_forwards,
@@ -288,9 +292,15 @@ def teacher_records(
                 tutor.teacher.model_bytes,
                 profile if tutor is preparation.best else None,
             ),
+            misses=tutor.misses_on(preparation.task.test),
         )
         for tutor, accuracy in zip(preparation.tutors, test_accuracy, strict=True)
     )
+
+
+def retention(student: float, teacher: float) -> float:
+    """Return the share of the teacher's accuracy, or R², that a student keeps; 0 where the teacher has none."""
+    return student / teacher if teacher > 0 else 0.0
 
 
 def data_record(task: Task) -> DataRecord:
@@ -299,6 +309,7 @@ def data_record(task: Task) -> DataRecord:
         name=task.name,
         source=task.source,
         kind=task.kind,
+        goal=task.goal,
         sha256=task.digest,
         split_rule=task.split_rule,
         train_rows=len(task.train),
@@ -347,13 +358,15 @@ def cautions(preparation: Preparation, race: Race, artifact: Artifact, student: 
             " no size of the family is small enough."
         )
     if preparation.best.accuracy <= direct:
+        values = preparation.curriculum.values
         found.append(
-            f"The teacher ({preparation.best.accuracy:.2%} on validation rows) is no better than the student trained on"
-            f" labels alone ({direct:.2%}): a better teacher would help more than any setting."
+            f"The teacher ({brief(preparation.best.accuracy, values=values)} on validation rows) is no better than the"
+            f" student trained on labels alone ({brief(direct, values=values)}): a better teacher would help more than"
+            " any setting."
         )
     if student > teacher:
         found.append(
-            "The student is more accurate than its teacher on test rows, which says that the teacher is"
+            "The student is better than its teacher on test rows, which says that the teacher is"
             " undertrained for this data, not that compression improves models."
         )
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from hpmkd_edge.errors import BadConfiguration, unknown
 from hpmkd_edge.python_file import is_python_spec
@@ -21,6 +21,7 @@ class Request:
         data: an embedded set, a table, an archive or a folder of images; see `tasks.source.open_task`.
         label, split: the column, or array, to learn, and the one that says train, validation or test.
         split_seed: of the rows that are drawn where the data has no split of its own.
+        goal: whether labels are "classes" or a "value"; None for what the labels suggest.
         schema: a file that says what columns of a table mean; see `tasks.schema.read_schema`.
         teachers: specs as `--teacher` takes them; none trains one on the spot. See `teachers.open.open_teacher`.
         weights: state dicts for the teachers of the form `file.py:function`, in their order.
@@ -54,6 +55,7 @@ class Request:
     label: str | None = None
     split: str | None = None
     split_seed: int = 0
+    goal: Literal["classes", "value"] | None = None
     schema: str | None = None
     teachers: tuple[str, ...] = ()
     weights: tuple[str, ...] = ()
@@ -114,6 +116,8 @@ class Request:
             raise BadConfiguration("--student-tap and --teacher-tap are for --stages by features, and none are given.")
         if self.stage_weighting != "inverse" and not self.stages:
             raise BadConfiguration("--stage-weighting is for --stages, and none are given; leave it out.")
+        if self.goal not in (None, "classes", "value"):
+            raise unknown("goal", str(self.goal), ("classes", "value"))
         if self.protocol not in SAMPLINGS:
             raise unknown("protocol", self.protocol, SAMPLINGS)
         if self.device not in ("auto", "cpu", "cuda"):

@@ -78,7 +78,7 @@ class LatencyLimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccuracyLimit:
-    """The least accuracy: a share, and the most that may be lost against the best teacher."""
+    """The least accuracy, or R²: a share, and the most that may be lost against the best teacher."""
 
     min: float | None = None
     max_drop: float | None = None
@@ -88,6 +88,16 @@ class AccuracyLimit:
         _check_share(min=self.min, max_drop=self.max_drop)
         if self.min is None and self.max_drop is None:
             raise ValueError("neither min nor max_drop was found; one of them is needed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorLimit:
+    """The largest mean absolute error of values, in the label's units."""
+
+    max: float
+
+    def __post_init__(self) -> None:
+        _check_positive(max=self.max)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +118,11 @@ class PlacementLimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budgets:
-    """What a model may cost and must reach; MB is 10⁶ bytes; None sets no limit."""
+    """What a model may cost and must reach; MB is 10⁶ bytes; None sets no limit.
+
+    Of values r2 and mae are judged. A target without them has its `accuracy.max_drop` read as R² points there, so that
+    it serves both; see `verdict.judge`.
+    """
 
     latency_ms: tuple[LatencyLimit, ...] = ()
     peak_memory_mb: Limit | None = None
@@ -116,6 +130,8 @@ class Budgets:
     accuracy: AccuracyLimit | None = None
     placement: PlacementLimit | None = None
     engine_build_s: Limit | None = None
+    r2: AccuracyLimit | None = None
+    mae: ErrorLimit | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +220,8 @@ class _BudgetsEntry:
     accuracy: AccuracyLimit | None = None
     placement: PlacementLimit | None = None
     engine_build_s: Limit | None = None
+    r2: AccuracyLimit | None = None
+    mae: ErrorLimit | None = None
 
     def __post_init__(self) -> None:
         if not any(getattr(self, field.name) for field in fields(self)):
@@ -309,6 +327,8 @@ def _target(source: Source, name: str, entry: _TargetEntry, devices: Mapping[str
             accuracy=budgets.accuracy,
             placement=budgets.placement,
             engine_build_s=budgets.engine_build_s,
+            r2=budgets.r2,
+            mae=budgets.mae,
         ),
     )
 

@@ -174,6 +174,8 @@ class Workbench:
             model_bytes=artifact.file_bytes,
             accuracy=scored.accuracy,
             teacher_accuracy=preparation.best.accuracy,
+            goal=preparation.task.goal,
+            mae=scored.misses.mae if scored.misses else None,
         )
         return Round(
             number=number,

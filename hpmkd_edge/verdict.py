@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Final
+from typing import Final, Literal
 
 from hpmkd_edge.bench.profile import Profile
-from hpmkd_edge.targets import AccuracyLimit, Limit, Target
+from hpmkd_edge.targets import AccuracyLimit, Budgets, Limit, Target
 
 # Budgets that ask for at least their limit; all others ask for at most.
-AT_LEAST: Final = frozenset({"accuracy", "placement"})
+AT_LEAST: Final = frozenset({"accuracy", "r2", "placement"})
 
 # Accuracies are ratios of counts: 0.92 − 0.02 must not miss 0.90 by a rounding.
 TOLERANCE: Final = 1e-9
+
+Goal = Literal["classes", "value"]
 
 
 class Provenance(str, Enum):
@@ -40,7 +42,7 @@ class Judgement:
     """One budget's answer.
 
     Attributes:
-        budget: as in targets.yaml: "latency_ms.p90", "model_size_mb", "placement", "accuracy", …
+        budget: as in targets.yaml: "latency_ms.p90", "model_size_mb", "placement", "accuracy", "r2", …
         value: the number that was judged (the upper bound for a latency), or None if unknown.
         limit: the fail level, or for accuracy and placement the least that is allowed; same unit
             as value. None where the budget only warns, or hangs on an unknown accuracy.
@@ -90,18 +92,24 @@ def judge(
     model_bytes: int | None,
     accuracy: float | None,
     teacher_accuracy: float | None,
+    goal: Goal = "classes",
+    mae: float | None = None,
 ) -> Verdict:
     """Judge a model against every budget of *target*. Limits are inclusive; NaN never meets one.
+
+    A budget for classes is never met by values, nor the other way round. But where *target* has no r2, its
+    `accuracy.max_drop` is read as points of R² for values, as its reason says.
 
     Args:
         profile: of the model file, taken on the target or elsewhere; None if not taken.
         model_bytes: of the exported file; its size, as its accuracy, is the same everywhere.
-        accuracy, teacher_accuracy: shares on the same rows, of the exported file and the best teacher.
+        accuracy, teacher_accuracy: shares on the same rows, of the exported file and the best teacher; of values R².
+        goal: what a label is.
+        mae: mean absolute error of values on those rows, in the label's units.
     """
     judgements = judge_cost(target, profile=profile, model_bytes=model_bytes).judgements
-    if target.budgets.accuracy is not None:
-        judgements += (_judge_accuracy(target.budgets.accuracy, accuracy, teacher_accuracy),)
-    return Verdict(target=target.name, judgements=judgements)
+    quality = _judge_classes if goal == "classes" else _judge_values
+    return Verdict(target=target.name, judgements=judgements + quality(target.budgets, accuracy, teacher_accuracy, mae))
 
 
 def judge_cost(target: Target, *, profile: Profile | None, model_bytes: int | None) -> Verdict:
@@ -240,22 +248,57 @@ def _judge_measured(
     return asked.answer(outcome, reason, value=value)
 
 
-def _judge_accuracy(limit: AccuracyLimit, accuracy: float | None, teacher: float | None) -> Judgement:
+def _judge_classes(
+    budgets: Budgets, accuracy: float | None, teacher: float | None, _mae: float | None
+) -> tuple[Judgement, ...]:
+    found = [] if budgets.accuracy is None else [_judge_accuracy("accuracy", budgets.accuracy, accuracy, teacher)]
+    for name, asked in (("r2", budgets.r2), ("mae", budgets.mae)):
+        if asked is not None:
+            found.append(_moot(name, "it is for values, and classes are learned"))
+    return tuple(found)
+
+
+def _judge_values(
+    budgets: Budgets, r2: float | None, teacher: float | None, mae: float | None
+) -> tuple[Judgement, ...]:
+    found, accuracy = [], budgets.accuracy
+    if budgets.r2 is not None:
+        found.append(_judge_accuracy("r2", budgets.r2, r2, teacher))
+    elif accuracy is not None and accuracy.max_drop is not None:
+        drop = AccuracyLimit(max_drop=accuracy.max_drop)
+        judged = _judge_accuracy("accuracy", drop, r2, teacher)
+        found.append(replace(judged, reason=f"read as R², since values are learned: {judged.reason}"))
+    if accuracy is not None and accuracy.min is not None:
+        found.append(_moot("accuracy.min", "it is for classes, and values are learned; r2 is needed"))
+    if budgets.mae is not None:
+        asked = _Budget(name="mae", unit="", noun="", limit=budgets.mae.max, warn=None)
+        found.append(_judge_measured(asked, mae))
+    return tuple(found)
+
+
+def _moot(name: str, reason: str) -> Judgement:
+    """Answer a budget that cannot be judged of such labels."""
+    asked = _Budget(name=name, unit="", noun="", limit=None, warn=None)
+    return asked.answer(Outcome.INCONCLUSIVE, reason, provenance=Provenance.UNKNOWN)
+
+
+def _judge_accuracy(name: str, limit: AccuracyLimit, accuracy: float | None, teacher: float | None) -> Judgement:
     accuracy, teacher = _finite(accuracy), _finite(teacher)
     floors = [] if limit.min is None else [limit.min]
     if limit.max_drop is not None and teacher is not None:
         floors.append(teacher - limit.max_drop)
-    asked = _Budget(name="accuracy", unit="share", noun="", limit=max(floors, default=None), warn=None)
+    asked = _Budget(name=name, unit="share", noun="", limit=max(floors, default=None), warn=None)
     judged = _judge_measured(asked, accuracy)
     if limit.max_drop is not None and teacher is None and judged.outcome is Outcome.MET:
-        reason = f"no teacher's accuracy is known; a drop of at most {limit.max_drop:g} is needed"
+        what = "R²" if name == "r2" else name
+        reason = f"no teacher's {what} is known; a drop of at most {limit.max_drop:g} is needed"
         return replace(judged, outcome=Outcome.INCONCLUSIVE, reason=reason)
     return judged
 
 
 def _compare(budget: str, value: float, limit: float | None, warn: float | None) -> Outcome:
     sign = -1 if budget in AT_LEAST else 1
-    slack = TOLERANCE if budget == "accuracy" else 0.0
+    slack = TOLERANCE if budget in ("accuracy", "r2") else 0.0
     if limit is not None and sign * value > sign * limit + slack:
         return Outcome.BROKEN
     return Outcome.WARNED if warn is not None and sign * value > sign * warn + slack else Outcome.MET

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sample_records import BOARD, FULL, HERE, make_host, make_profile, make_target
 
 from hpmkd_edge.bench.profile import Profile
-from hpmkd_edge.targets import AccuracyLimit, Budgets, LatencyLimit, Limit, PlacementLimit, Target
+from hpmkd_edge.targets import AccuracyLimit, Budgets, ErrorLimit, LatencyLimit, Limit, PlacementLimit, Target
 from hpmkd_edge.verdict import (
     Judgement,
     Outcome,
@@ -272,3 +272,44 @@ def test_a_larger_allowed_drop_never_breaks_accuracy(accuracy, teacher, drop, ot
     loose, tight = sorted((drop, other), reverse=True)
     if judge_accuracy(AccuracyLimit(max_drop=tight), accuracy, teacher).outcome is Outcome.MET:
         assert judge_accuracy(AccuracyLimit(max_drop=loose), accuracy, teacher).outcome is Outcome.MET
+
+
+def judge_quality(budgets: Budgets, **given: object) -> list[tuple[str, Outcome]]:
+    measured = {"accuracy": 0.75, "teacher_accuracy": 0.76, "goal": "value", "mae": 3.5} | given
+    verdict = judge(make_target(budgets=budgets), profile=None, model_bytes=1, **measured)  # type: ignore[arg-type]
+    return [(judgement.budget, judgement.outcome) for judgement in verdict.judgements]
+
+
+def test_values_are_judged_by_r2_and_mae():
+    """Limits are inclusive; what is unknown is inconclusive."""
+    budgets = Budgets(r2=AccuracyLimit(min=0.75), mae=ErrorLimit(max=3.5))
+
+    assert judge_quality(budgets) == [("r2", Outcome.MET), ("mae", Outcome.MET)]
+    assert judge_quality(budgets, accuracy=0.74, mae=3.6) == [("r2", Outcome.BROKEN), ("mae", Outcome.BROKEN)]
+    assert judge_quality(budgets, accuracy=None, mae=None) == [
+        ("r2", Outcome.INCONCLUSIVE),
+        ("mae", Outcome.INCONCLUSIVE),
+    ]
+
+
+def test_a_drop_of_accuracy_is_one_of_r2_where_values_have_no_other_budget():
+    """With r2 it is left to that; a least accuracy says nothing of values."""
+    drop, both = AccuracyLimit(max_drop=0.02), AccuracyLimit(max_drop=0.02, min=0.9)
+
+    assert judge_quality(Budgets(accuracy=drop)) == [("accuracy", Outcome.MET)]
+    assert judge_quality(Budgets(accuracy=drop), accuracy=0.7) == [("accuracy", Outcome.BROKEN)]
+    assert judge_quality(Budgets(accuracy=drop, r2=AccuracyLimit(min=0.8))) == [("r2", Outcome.BROKEN)]
+    assert judge_quality(Budgets(accuracy=both)) == [
+        ("accuracy", Outcome.MET),
+        ("accuracy.min", Outcome.INCONCLUSIVE),
+    ]
+
+
+def test_budgets_of_values_are_never_met_by_classes():
+    """Nor broken: they say nothing of them."""
+    budgets = Budgets(r2=AccuracyLimit(min=0.1), mae=ErrorLimit(max=1e9))
+
+    assert judge_quality(budgets, goal="classes", mae=None) == [
+        ("r2", Outcome.INCONCLUSIVE),
+        ("mae", Outcome.INCONCLUSIVE),
+    ]

@@ -5,8 +5,8 @@
 
 Each set and seed trains the largest perceptron whose file is --compression times smaller than the boosted teacher's,
 in three ways, as the arms of `hpmkd-edge ablate` do: the full pipeline, plain KD and labels alone, at equal epochs and
-each by settings that were searched for alike. Accuracies are of the exported files on test rows, which no choice has read.
-Rows go to bench/results/suite.json one by one; intervals are Student's t at 95 %, over sets.
+each by settings that were searched for alike. Accuracies are of the exported files on test rows, which no choice has
+read. Rows go to bench/results/suite.json one by one; intervals are Student's t at 95 %, over sets.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def summarize(rows: Sequence[dict[str, Any]], *, compression: float) -> dict[str
         runs = [row for row in rows if row["set"] == name]
 
         def mean(key: str, runs: Sequence[dict[str, Any]] = runs) -> float:
-            return sum(run[key] for run in runs) / len(runs)
+            return float(sum(run[key] for run in runs) / len(runs))
 
         kept = [run["test_accuracy"] / run["teacher_test_accuracy"] for run in runs]
         sets[name] = {

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from hpmkd_edge.bench.comparison import Gain, paired_gain
+from hpmkd_edge.bench.grading import row_scores
 from hpmkd_edge.distill.lesson import Lesson
 from hpmkd_edge.distill.torch_link import Trained
 from hpmkd_edge.plan.chain import Chain
@@ -90,15 +91,18 @@ def merit(finish: Finish) -> tuple[float, float]:
     return (finish.trained.accuracy, -finish.trained.loss)
 
 
-def duel(of: Finish, over: Finish, labels: NDArray[np.int64], *, seed: int) -> Duel:
-    """Compare two finishers on the validation rows, whose *labels* these are; *seed* is the bootstrap's."""
-    right, before = (finish.trained.logits.argmax(1) == labels for finish in (of, over))
+def duel(of: Finish, over: Finish, labels: NDArray[Any], *, seed: int) -> Duel:
+    """Compare two finishers on the validation rows, whose *labels* these are, in the units that students learn.
+
+    *seed* is the bootstrap's.
+    """
+    right, before = (row_scores(finish.trained.logits, labels) for finish in (of, over))
     return Duel(of=of.rival.name, over=over.rival.name, gain=paired_gain(right, before, seed=seed))
 
 
 def race_of(
     finishes: Sequence[Finish],
-    labels: NDArray[np.int64],
+    labels: NDArray[Any],
     *,
     seed: int,
     findings: Sequence[Finding],

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
-import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from hpmkd_edge.bench.comparison import Gain
+from hpmkd_edge.bench.grading import brief, stated
 from hpmkd_edge.distill.candidates import Duel, Finding, Finish, Race, Rival, duel, merit, race_of
 from hpmkd_edge.distill.configuration import Experience, Settle, Settled
 from hpmkd_edge.distill.lesson import Lesson, View
@@ -40,7 +40,7 @@ class Curriculum:
         teacher: the lesson of the best teacher, by name.
         teachers: name and accuracy on validation rows of each.
         mixtures: of several teachers together.
-        labels: of the validation rows.
+        labels: of the validation rows, as the lesson has them.
         teacher_parameters: None where the teacher has no such count.
         refuse_weak: whether a teacher that does not beat direct training ends the run, before anything else is trained.
         settle: finds settings for a size; None where the component is off.
@@ -59,13 +59,18 @@ class Curriculum:
     teacher_parameters: int | None
     refuse_weak: bool
     mixtures: tuple[Mixture, ...]
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
     ladder: tuple[Size, ...]
     settle: Settle | None
     experience: Experience
     schedule: str
     stages: StagePlan | None = None
     maps: Callable[[], tuple[Tensor, ...]] = tuple
+
+    @property
+    def values(self) -> bool:
+        """Whether values are learned."""
+        return self.untaught.inlet.scale is not None
 
 
 def train_best(end: Size, between: Sequence[Size], curriculum: Curriculum) -> Race:
@@ -163,11 +168,13 @@ class _Course:
         if not self.curriculum.refuse_weak:
             return
         direct = self.workshop.train(self.end, self.curriculum.untaught, f"{self.end.label}: direct").accuracy
-        weak = [f"{name} has {accuracy:.2%}" for name, accuracy in self.curriculum.teachers if accuracy <= direct]
+        values, teachers = self.curriculum.values, self.curriculum.teachers
+        weak = [f"{name} has {brief(accuracy, values=values)}" for name, accuracy in teachers if accuracy <= direct]
         if weak:
             raise BadTeacher(
-                f"{', '.join(weak)} of the validation rows, and the student {self.end.label} has {direct:.2%} without a"
-                f" teacher. Leave {'them' if len(weak) > 1 else 'it'} out, train longer (--epochs), or go on with"
+                f"{', '.join(weak)} {'on' if values else 'of the'} validation rows, and the student {self.end.label}"
+                f" has {brief(direct, values=values)} without a teacher. Leave {'them' if len(weak) > 1 else 'it'} out,"
+                " train longer (--epochs), or go on with"
                 " --accept-weak-teacher."
             )
 
@@ -177,6 +184,8 @@ class _Course:
         if together:
             best, worth = max(together, key=merit), self.curriculum.mixtures[-1].worth
             shares = ", ".join(f"{share:.0%}" for share in worth.mean_weights) if worth is not None else "equal"
+            if self.curriculum.values:
+                shares += ", as always for values"
             self.say("attention", f"shares {shares}; {best.rival.name} is best", self.compare(best, self.finishes[1]))
 
     def move_temperature(self) -> None:
@@ -229,15 +238,15 @@ class _Course:
 
     def link(self, sizes: tuple[Size, ...], head: Finish, shorter: Finish) -> Gain | None:
         """Train a chain through *sizes*, taught as *head* was; return its gain over *shorter*, None if cut short."""
-        direct = self.finishes[0].trained.accuracy
+        direct, curriculum = self.finishes[0].trained.accuracy, self.curriculum
         workshop = replace(self.workshop, settings=head.rival.settings or self.workshop.settings)
-        links = forge(sizes, self.end, head.rival.lesson, self.curriculum.views, workshop, least=direct)
+        links = forge(sizes, self.end, head.rival.lesson, curriculum.views, workshop, least=direct)
         if links.weak is not None:
             weak = links.weak
             self.say(
                 "chain",
-                f"{weak.size.label} has {weak.trained.accuracy:.2%} of the validation rows, no more than the student on"
-                f" labels alone ({direct:.2%}): it does not teach",
+                f"{weak.size.label} has {stated(weak.trained.accuracy, values=curriculum.values)}, no more than the"
+                f" student on labels alone ({brief(direct, values=curriculum.values)}): it does not teach",
             )
         if not links.members:
             return None

@@ -74,12 +74,12 @@ class Lesson:
         inlet: turns stored rows into features, a batch at a time.
         views: V tensors of stored rows, [N, …] each.
         mixes: one a view.
-        labels: int64 [N].
-        guides: one for each model that teaches, the nearest in size first: V tensors of logits, float32 [N, K]. Empty
-            for training on labels alone.
+        labels: int64 [N]; or, where values are learned, these standardized by the inlet's scale, float32 [N].
+        guides: one for each model that teaches, the nearest in size first: V tensors of logits, float32 [N, K], or of
+            values, standardized alike, [N, 1]. Empty for training on labels alone.
         reference: of a later stage, or None.
         maps: V tensors of a teacher's features, float16 [N, …], for stages that teach by features; else empty.
-        validation: stored rows, not augmented; *validation_labels* int64.
+        validation: stored rows, not augmented; *validation_labels* as *labels*.
         sources: text that names the content of all of this, for keys of saved work.
         unlabeled: the views whose rows may no longer have their labels; never view 0.
     """
@@ -134,7 +134,7 @@ def training_views(rows: Rows, *, count: int, flip: bool, mixup: bool = False) -
 
 def direct_lesson(task: Task, inlet: Inlet, views: Sequence[View], *, device: torch.device, sources: str) -> Lesson:
     """Return the material for training on labels alone."""
-    labels = torch.from_numpy(task.train.labels).to(device)
+    labels = _labels(task.train, inlet).to(device)
 
     def mix_of(view: View) -> Mix | None:
         if view.partner is None or view.share is None:
@@ -151,10 +151,14 @@ def direct_lesson(task: Task, inlet: Inlet, views: Sequence[View], *, device: to
         reference=None,
         maps=(),
         validation=inlet.store(task.validation.inputs).to(device),
-        validation_labels=torch.from_numpy(task.validation.labels).to(device),
+        validation_labels=_labels(task.validation, inlet).to(device),
         sources=f"{task.digest} {sources}",
         unlabeled=frozenset(number for number, view in enumerate(views) if not view.labels_hold),
     )
+
+
+def _labels(rows: Rows, inlet: Inlet) -> Tensor:
+    return torch.from_numpy(rows.labels if inlet.scale is None else inlet.scale.standardized(rows.labels))
 
 
 def taught(

@@ -70,7 +70,7 @@ def forge(
     Args:
         end: the last member's size, for the weights that it inherits.
         lesson: what the first intermediate learns from: the teacher's.
-        least: accuracy of the last member's size trained on labels alone.
+        least: accuracy, or R², of the last member's size trained on labels alone.
     """
     members: list[Member] = []
     for size in sizes:

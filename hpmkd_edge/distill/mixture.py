@@ -50,7 +50,7 @@ def mixtures(
 
     Args:
         attention: weigh the teachers row by row, by the closed form and by a net (HPM-KD, arXiv 2512.09886); else all
-            rows listen to all of them alike.
+            rows listen to all of them alike, as they always do where values are learned.
         seed: of the net.
     """
     if len(sources) < 2:
@@ -66,10 +66,11 @@ def mixtures(
         for number, (view, rows) in enumerate(zip(views, untaught.views, strict=True)):
             teachers = _stacked(sources, view)
             for way, weigh in ways.items():
-                logits[way].append(mixture_logits(teachers, weigh(rows, teachers, number)))
+                weights = weigh(rows, teachers, number)
+                logits[way].append(_blended(teachers, weights, values=untaught.inlet.scale is not None))
         return {way: guided(untaught, found, sources=f"{way} {seed} of {digests}") for way, found in logits.items()}
 
-    if not attention:
+    if not attention or untaught.inlet.scale is not None:
         even = np.full((len(labels), count), 1 / count, np.float32)
         made = lessons(mean=lambda *_: even)
         return (Mixture(name=f"KD from the mean of {count}", lesson=made["mean"], worth=None),)
@@ -91,6 +92,15 @@ def mixtures(
             worth=worth_of(net.weights(features, answers), answers, labels),
         ),
     )
+
+
+def _blended(
+    teachers_MNK: NDArray[np.float32], weights_NM: NDArray[np.float32], *, values: bool
+) -> NDArray[np.float32]:
+    """Return what a student learns from: the weighted mean of values, or the logits of `mixture_logits`."""
+    if values:
+        return np.asarray((teachers_MNK * weights_NM.T[:, :, None]).sum(0), np.float32)
+    return mixture_logits(teachers_MNK, weights_NM)
 
 
 def _stacked(sources: Sequence[Source], view: View) -> NDArray[np.float32]:

@@ -17,9 +17,26 @@ from hpmkd_edge.distill.reference import reference_loss
 from hpmkd_edge.plan.settings import Settings
 
 
+def label_loss(student_BK: Tensor, labels_B: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Return the mean cross-entropy with classes; with values, which are floats, the mean squared distance."""
+    if labels_B.is_floating_point():
+        return functional.mse_loss(student_BK[:, 0], labels_B)
+    return functional.cross_entropy(student_BK, labels_B, label_smoothing=smoothing)
+
+
+def judged(answers_NK: Tensor, labels_N: Tensor) -> tuple[float, float]:
+    """Return the accuracy, or the R² of values, and the loss on labels."""
+    loss = float(label_loss(answers_NK, labels_N))
+    if labels_N.is_floating_point():
+        return 1 - loss / float(labels_N.double().var(correction=0)), loss
+    return float((answers_NK.argmax(1) == labels_N).double().mean()), loss
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective:
     """`ce_weight · CE + kd_weight · method + λ_r · reference` over batches of one lesson.
+
+    Where values are learned, CE is the squared distance from them.
 
     Where a view's labels do not hold, its CE is a gauge of the student and of its teacher alike, and has no weight.
 
@@ -38,11 +55,11 @@ class Objective:
         return self.settings.ce_weight if self.lesson.labels_hold(view) else 0.0
 
     def labels(self, student_BK: Tensor, rows_B: Tensor, view: int) -> Tensor:
-        """Return the cross-entropy with the labels, each mixed row's shared between its two."""
+        """Return the loss on labels, each mixed row's shared between its two."""
         smoothing, mix = self.settings.label_smoothing, self.lesson.mixes[view]
         labels_B = self.lesson.labels[rows_B]
         if mix is None:
-            return functional.cross_entropy(student_BK, labels_B, label_smoothing=smoothing)
+            return label_loss(student_BK, labels_B, smoothing)
         own, other = (
             functional.cross_entropy(student_BK, labels, label_smoothing=smoothing, reduction="none")
             for labels in (labels_B, mix.labels[rows_B])

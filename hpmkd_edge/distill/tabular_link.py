@@ -12,11 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from hpmkd_edge.distill.lesson import Lesson
-from hpmkd_edge.distill.objective import objective_of
+from hpmkd_edge.distill.objective import judged, objective_of
 from hpmkd_edge.distill.step import LONGEST_GRADIENT
 from hpmkd_edge.distill.temperature import first_state, temperature
 from hpmkd_edge.distill.training import BLOCKS, Progress, learning_rate, write_state
@@ -24,6 +23,7 @@ from hpmkd_edge.kernels.losses import METHODS, Guidance, soft_targets
 from hpmkd_edge.kernels.perceptron import Perceptron, logits, train_epoch
 from hpmkd_edge.plan.settings import Settings
 from hpmkd_edge.students.inlet import TableInlet
+from hpmkd_edge.students.mlp import linear_layers
 
 # What changes between two epochs' guidance: the view, the temperature, and the guides that are left out of a step.
 MOST_KEPT: Final = 16
@@ -44,22 +44,13 @@ def may_compile(lesson: Lesson, settings: Settings) -> bool:
     )
 
 
-def is_perceptron(module: nn.Module) -> bool:
-    """Tell whether *module* is linear layers with biases in a row, a ReLU between any two."""
-    if not isinstance(module, nn.Sequential):
-        return False
-    layers = [layer for layer in module if not isinstance(layer, nn.Flatten)]
-    turns = all(isinstance(layer, nn.ReLU if place % 2 else nn.Linear) for place, layer in enumerate(layers))
-    return len(layers) % 2 == 1 and turns and all(layer.bias is not None for layer in layers[::2])
-
-
 class TabularTraining:
     """One training of a perceptron, with the face of `training.Training`; both end alike, up to rounding."""
 
     def __init__(self, module: nn.Module, lesson: Lesson, settings: Settings, seed: int) -> None:
         self.module, self.lesson, self.settings, self.seed = module.cpu(), lesson, settings, seed
         self.objective = objective_of(lesson, settings)
-        layers = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
+        layers = linear_layers(module)
         widths = np.array([layers[0].in_features, *(layer.out_features for layer in layers)], np.int64)
         self.network = Perceptron(widths=widths, weights=_flat(module))
         self.labels_N = lesson.labels.numpy()
@@ -148,12 +139,11 @@ class TabularTraining:
         return torch.from_numpy(logits(self.network.weights, self.network.widths, stored.numpy()))
 
     def validate(self) -> float:
-        """Keep the weights if they are the best on validation rows so far; return the accuracy, NaN without answers."""
+        """Keep the weights if they are the best on validation rows so far; return the score, NaN without answers."""
         answers_NK, labels_N = self.answers(self.lesson.validation), self.lesson.validation_labels
         if not bool(answers_NK.isfinite().all()):
             return math.nan
-        accuracy = float((answers_NK.argmax(1) == labels_N).double().mean())
-        loss = float(functional.cross_entropy(answers_NK, labels_N))
+        accuracy, loss = judged(answers_NK, labels_N)
         self.progress.offer(accuracy, loss, self._weights)
         return accuracy
 

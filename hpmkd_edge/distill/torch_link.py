@@ -21,11 +21,12 @@ from tqdm import tqdm
 
 from hpmkd_edge.distill.lesson import Lesson
 from hpmkd_edge.distill.step import PLAIN, SHARED_BATCH, StepPlan, on_threads, threads_for
-from hpmkd_edge.distill.tabular_link import TabularTraining, is_perceptron, may_compile
+from hpmkd_edge.distill.tabular_link import TabularTraining, may_compile
 from hpmkd_edge.distill.training import Training
 from hpmkd_edge.errors import Interrupted, TrainingFailed
 from hpmkd_edge.plan.settings import Settings
 from hpmkd_edge.progress import hidden
+from hpmkd_edge.students.mlp import linear_layers
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +40,8 @@ class Trained:
     Attributes:
         module: on the CPU, in eval mode.
         logits: float32 [N, K] on the validation rows.
-        accuracy: share of the validation rows.
-        loss: mean cross-entropy on them, in nats.
+        accuracy: share of the validation rows; of values R².
+        loss: mean cross-entropy on them, in nats; of values the mean squared error over train's variance.
         best_epoch: counted from 1.
         seconds: of training, over all sittings.
         temperatures: of each epoch; empty where nobody teaches.
@@ -116,7 +117,7 @@ def train_link(
         TrainingFailed: the loss is no longer finite.
         Interrupted: *stop* said so; the state is saved.
     """
-    compiled = may_compile(lesson, settings) and is_perceptron(module)
+    compiled = may_compile(lesson, settings) and bool(linear_layers(module))
     training = (
         TabularTraining(module, lesson, settings, seed) if compiled else Training(module, lesson, settings, seed, plan)
     )
@@ -161,7 +162,7 @@ def train_link(
                 keep()
         keep()
         best = progress.best
-        log.info("%s: %.4f of the validation rows after epoch %d", label, best["accuracy"], best["epoch"])
+        log.info("%s: %.4f on the validation rows after epoch %d", label, best["accuracy"], best["epoch"])
         logits = training.finish()
     return Trained(
         module=_plain(module),

@@ -12,12 +12,11 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from hpmkd_edge.distill.cuda_graph import CapturedStep, captured_step
 from hpmkd_edge.distill.lesson import Lesson
 from hpmkd_edge.distill.methods.table import check_shapes
-from hpmkd_edge.distill.objective import Objective, objective_of
+from hpmkd_edge.distill.objective import Objective, judged, label_loss, objective_of
 from hpmkd_edge.distill.step import LONGEST_GRADIENT, StepPlan, align_state, batches, forward, prepared
 from hpmkd_edge.distill.taps import choose_tap, find_tap, list_taps, tapped
 from hpmkd_edge.distill.temperature import TemperatureState, advance, first_state, temperature
@@ -80,7 +79,7 @@ class Progress:
     seconds: float = 0.0
     temperatures: list[float] = field(default_factory=list)
     best: dict[str, Any] = field(
-        default_factory=lambda: {"accuracy": -1.0, "loss": math.inf, "epoch": 0, "weights": {}}
+        default_factory=lambda: {"accuracy": -math.inf, "loss": math.inf, "epoch": 0, "weights": {}}
     )
 
     def as_state(self) -> dict[str, Any]:
@@ -209,7 +208,7 @@ class Training:
 
             def loss_of(features: Tensor, labels_B: Tensor, *guides: Tensor) -> Tensor:
                 student_BK = forward(self.student, features, self.plan)
-                labels = functional.cross_entropy(student_BK, labels_B, label_smoothing=settings.label_smoothing)
+                labels = label_loss(student_BK, labels_B, settings.label_smoothing)
                 self.on_labels.copy_(labels.detach())
                 loss = settings.ce_weight * labels
                 if objective.method is not None:
@@ -249,14 +248,13 @@ class Training:
         return self.teacher_losses[view]
 
     def validate(self) -> float:
-        """Keep the weights if they are the best on validation rows so far; return the accuracy, NaN without answers."""
+        """Keep the weights if they are the best on validation rows so far; return the score, NaN without answers."""
         lesson = self.lesson
         logits = predict(self.module, lesson, lesson.validation)
         if not bool(logits.isfinite().all()):
             # The last step of an epoch can do this while the epoch's mean loss is still finite.
             return math.nan
-        accuracy = float((logits.argmax(1) == lesson.validation_labels).double().mean())
-        loss = float(functional.cross_entropy(logits, lesson.validation_labels))
+        accuracy, loss = judged(logits, lesson.validation_labels)
         self.progress.offer(accuracy, loss, lambda: _copied(self.module))
         return accuracy
 

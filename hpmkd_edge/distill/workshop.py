@@ -22,13 +22,14 @@ from hpmkd_edge.distill.executors import WORTH_PROCESSES_S, InProcess
 from hpmkd_edge.distill.lesson import Lesson
 from hpmkd_edge.distill.pipeline import Executor, Job, Rates, run_jobs
 from hpmkd_edge.distill.step import PLAIN, StepPlan
-from hpmkd_edge.distill.tabular_link import is_perceptron, may_compile
+from hpmkd_edge.distill.tabular_link import may_compile
 from hpmkd_edge.distill.torch_link import Trained, train_link, trains_alone
 from hpmkd_edge.errors import Interrupted, TrainingFailed
 from hpmkd_edge.plan.settings import Settings
 from hpmkd_edge.store.objects import Store
 from hpmkd_edge.students.family import Family, Shape, Size
 from hpmkd_edge.students.inherit import Start, begin, digest_of_weights
+from hpmkd_edge.students.mlp import linear_layers
 
 log = logging.getLogger(__name__)
 
@@ -236,7 +237,7 @@ class Workshop:
 
     def _order(self, assignment: Assignment, most_threads: int) -> Order:
         settings, lesson, size = assignment.settings or self.settings, assignment.lesson, assignment.size
-        compiled = may_compile(lesson, settings) and is_perceptron(self.family.build(size, self.shape, self.seed))
+        compiled = may_compile(lesson, settings) and bool(linear_layers(self.family.build(size, self.shape, self.seed)))
         plan = PLAIN if compiled else self.plan_of(self.family, size)
         threads = 1 if compiled or trains_alone(lesson, settings) else most_threads
         start = "random" if assignment.start is None else digest_of_weights(assignment.start.weights)

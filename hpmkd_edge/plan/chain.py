@@ -6,11 +6,15 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Final
 
 import numpy as np
 
 from hpmkd_edge.students.family import Size
 from hpmkd_edge.verdict import AT_LEAST, Judgement, Outcome, Verdict
+
+# The budgets that a larger student may meet; all others are costs.
+SHORT: Final = ("accuracy", "r2", "mae")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +39,7 @@ class Step:
 
 def figure(judgement: Judgement) -> float | None:
     """Return the cost to plan with: the target's own, or this host's in its place; None for what is no cost."""
-    if judgement.budget in AT_LEAST:
+    if judgement.budget in AT_LEAST or judgement.budget in SHORT:
         return None
     return judgement.value if judgement.value is not None else judgement.here
 
@@ -159,7 +163,8 @@ def resize(
         teacher_parameters: the upper end for intermediates, if it is known.
     """
     over = {judgement.budget: sentence for judgement in verdict.judgements if (sentence := excess(judgement))}
-    short = over.pop("accuracy", None)
+    missed = [over.pop(name) for name in SHORT if name in over]
+    short = "; ".join(missed) or None
     place = allowed.index(chain.end)
     ends = {other.end for other in tried}
     if over:

@@ -40,13 +40,13 @@ class Trial:
             schedules and keeps the one that won.
         run: that it belongs to, as text; accuracies of one run can be compared.
         task: digest of the task, in hex.
-        kind: of the task: "images" or "table".
+        kind: of the task: "images", "table", or "values", a table whose label is one.
         family: of the student.
         traits: meta-features of task, teacher and student; finite.
         settings: the training's, by name: numbers, texts, truth values.
         schedule: name of the temperature's schedule.
-        accuracy: of the student on validation rows, 0 where the training diverged; teacher_accuracy of its teacher,
-            above 0.
+        accuracy: of the student on validation rows, of values its R², 0 where the training diverged;
+            teacher_accuracy of its teacher, above 0.
         epochs: of this training; *full_epochs* of one that is not cut short.
         predicted: the retention that was expected before the training, None where nothing was.
         created: seconds since 1970.

@@ -25,8 +25,9 @@ class Traits:
     """Meta-features of a task and of the models on it; None where one is not known.
 
     Attributes:
-        kind: "images" or "table".
+        kind: "images", "table", or "values": a table whose label is one. Only tasks of one kind are compared.
         rows: training rows.
+        classes: 0 where values are learned.
         features: columns of a table, or numbers in an image.
         imbalance: rows of the most frequent class over those of the rarest that has any.
         majority: share of the most frequent class.
@@ -36,7 +37,7 @@ class Traits:
         missing: share of the table's cells without a value.
         categories: share of the columns that hold text.
         teacher_parameters, student_parameters: trained numbers.
-        teacher_accuracy: share of the validation rows.
+        teacher_accuracy: share of the validation rows; of values R².
         family: the student's, by name; "" where none is chosen yet.
     """
 
@@ -78,7 +79,7 @@ class Traits:
             "rows": self.rows,
             "classes": self.classes,
             "features": self.features,
-            "rows_per_class": self.rows / self.classes,
+            "rows_per_class": _ratio(self.rows, self.classes),
             "rows_per_feature": self.rows_per_feature,
             "imbalance": self.imbalance,
             "teacher_parameters": self.teacher_parameters,
@@ -118,10 +119,7 @@ def traits_of(
 
     Source: the list of HPM-KD (arXiv 2512.09886).
     """
-    counts_K = np.bincount(task.train.labels, minlength=len(task.classes))
-    # A class without training rows would make the imbalance infinite.
-    present = counts_K[counts_K > 0]
-    shares = present / present.sum()
+    imbalance, majority, entropy = _class_facts(task) if task.goal == "classes" else (None, None, None)
     size = len(task.train)
     some_N = np.unique(np.linspace(0, size - 1, min(size, MOST_ROWS)).round().astype(np.int64))
     inputs = task.train.inputs.take(some_N)
@@ -131,13 +129,13 @@ def traits_of(
     known = [of_columns[~np.isnan(of_columns)] for of_columns in moments]
     mean, variance, skewness, kurtosis = (float(some.mean()) if len(some) else None for some in known)
     return Traits(
-        kind=task.kind,
+        kind="values" if task.goal == "value" else task.kind,
         rows=size,
         classes=len(task.classes),
         features=features,
-        imbalance=float(present.max() / present.min()),
-        majority=float(shares.max()),
-        label_entropy=float(-(shares * np.log(shares)).sum()),
+        imbalance=imbalance,
+        majority=majority,
+        label_entropy=entropy,
         mean=mean,
         variance=variance,
         skewness=skewness,
@@ -153,6 +151,15 @@ def traits_of(
 
 def _ratio(of: float | None, over: float | None) -> float | None:
     return of / over if of and over else None
+
+
+def _class_facts(task: Task) -> tuple[float, float, float]:
+    """Return imbalance, the share of the most frequent class, and the labels' entropy in nats."""
+    counts_K = np.bincount(task.train.labels, minlength=len(task.classes))
+    # A class without training rows would make the imbalance infinite.
+    present = counts_K[counts_K > 0]
+    shares = present / present.sum()
+    return float(present.max() / present.min()), float(shares.max()), float(-(shares * np.log(shares)).sum())
 
 
 def _table_facts(table: Table) -> tuple[int, float, float, NDArray[np.float64]]:

@@ -18,6 +18,7 @@ from hpmkd_edge.report.ablation_text import (
     teachers,
     title,
 )
+from hpmkd_edge.report.figures import SCORES, score
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -103,11 +104,11 @@ summary { cursor: pointer; font-weight: 600; margin: 2.4rem 0 .5rem; font-size: 
 {% for note in notes %}<p class="note">{{ note }}</p>
 {% endfor %}
 <h2>{{ gains.title }}</h2>
-<figure>{{ forest }}<figcaption>Points of test accuracy: the mean over the seeds with its 95 % interval, and each seed
+<figure>{{ forest }}<figcaption>Points on test rows: the mean over the seeds with its 95 % interval, and each seed
 as a dot. To the right of 0 the part is worth having.</figcaption></figure>
 {{ table(gains, words) }}
 <h2>{{ accuracies.title }}</h2>
-<figure>{{ strip }}<figcaption>Test accuracy of the exported file with each seed as a dot, and their mean as a bar.
+<figure>{{ strip }}<figcaption>The exported file on test rows with each seed as a dot, and their mean as a bar.
 </figcaption></figure>
 <figure>{{ times }}<figcaption>Seconds of student trainings, mean over the seeds.</figcaption></figure>
 {{ table(accuracies) }}
@@ -199,23 +200,27 @@ def forest(evidence: Evidence) -> Figure:
 
 
 def strip(evidence: Evidence) -> Figure:
-    """Draw each arm's accuracy with every seed, in percent."""
+    """Draw each arm's accuracy with every seed, in percent, or its R²."""
     from plotly.graph_objects import Figure, Scatter
 
-    figure = Figure()
+    figure, goal = Figure(), evidence.basis.data.goal
+    times = 100 if goal == "classes" else 1
     shown = _run_arms(evidence)
     for one in shown:
-        found = [100 * run.test_accuracy for run in evidence.runs_of(one.arm)]
+        found = [times * run.test_accuracy for run in evidence.runs_of(one.arm)]
         name = ARMS[one.arm]
         for values, texts, marker in (
             (
                 found,
-                [f"seed {seed}: {value:.2f} %" for seed, value in zip(evidence.seeds, found, strict=True)],
+                [
+                    f"seed {seed}: {score(value / times, goal)}"
+                    for seed, value in zip(evidence.seeds, found, strict=True)
+                ],
                 {"color": PLAIN, "size": 8, "opacity": 0.5},
             ),
             (
-                [100 * one.accuracy],
-                [f"mean {100 * one.accuracy:.2f} %"],
+                [times * one.accuracy],
+                [f"mean {score(one.accuracy, goal)}"],
                 {"symbol": "line-ns", "size": 18, "line": {"width": 3, "color": PLAIN}},
             ),
         ):
@@ -224,7 +229,7 @@ def strip(evidence: Evidence) -> Figure:
                     x=values, y=[name] * len(values), mode="markers", marker=marker, hovertext=texts, hoverinfo="text"
                 )
             )
-    return _laid_out(figure, len(shown), "test accuracy, %")
+    return _laid_out(figure, len(shown), f"test {SCORES[goal]}{', %' if goal == 'classes' else ''}")
 
 
 def times(evidence: Evidence) -> Figure:

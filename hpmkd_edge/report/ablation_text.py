@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from hpmkd_edge.evidence import ARMS, DIRECT, FULL, PLAIN_KD, STAGES, ArmRun, ArmSummary, Evidence, Word
-from hpmkd_edge.report.figures import NONE, share, signed
+from hpmkd_edge.report.figures import NONE, SCORES, score, signed
 from hpmkd_edge.report.markdown import escaped, section, table
 from hpmkd_edge.report.rows import Grid
 from hpmkd_edge.report.terminal import open_console, say, show_grid
@@ -77,11 +77,12 @@ def title(evidence: Evidence) -> str:
 def lead(evidence: Evidence) -> str:
     """Return what the numbers are of, in a paragraph."""
     basis, data = evidence.basis, evidence.basis.data
+    name = SCORES[data.goal]
     names = " and ".join(dict.fromkeys(score.name for score in evidence.teachers))
     return (
         f"{basis.student} ({basis.parameters:,} parameters), taught by {names}; {len(evidence.seeds)} seeds,"
-        f" every rival of a race trains {basis.epochs} epochs. Accuracy is that of the exported file on"
-        f" {data.test_rows:,} test rows."
+        f" every rival of a race trains {basis.epochs} epochs. {name[0].upper()}{name[1:]} is that of the exported file"
+        f" on {data.test_rows:,} test rows."
     )
 
 
@@ -128,15 +129,17 @@ def gains(evidence: Evidence) -> Grid:
 def accuracies(evidence: Evidence) -> Grid:
     """List each arm's accuracy and what it costs to train."""
     full = next(one for one in evidence.summary if one.arm == FULL)
+    goal = evidence.basis.data.goal
+    name = SCORES[goal]
     return Grid(
-        title="Accuracy and time of each arm",
-        header=("arm", "accuracy", "95 % interval", "trainings", "full trainings", "training s", "of full"),
-        numbers=("accuracy", "95 % interval", "trainings", "full trainings", "training s", "of full"),
+        title=f"{name[0].upper()}{name[1:]} and time of each arm",
+        header=("arm", name, "95 % interval", "trainings", "full trainings", "training s", "of full"),
+        numbers=(name, "95 % interval", "trainings", "full trainings", "training s", "of full"),
         rows=tuple(
             (
                 ARMS[one.arm],
-                share(one.accuracy),
-                f"{100 * one.accuracy_low:.2f} to {share(one.accuracy_high)}",
+                score(one.accuracy, goal),
+                f"{score(one.accuracy_low, goal).removesuffix(' %')} to {score(one.accuracy_high, goal)}",
                 f"{one.trainings:.3g}",
                 full_trainings(one, evidence),
                 f"{one.seconds:,.1f}",
@@ -162,14 +165,14 @@ def teachers(evidence: Evidence) -> Grid:
         numbers=("seed", "validation", "test"),
         rows=tuple(
             (
-                score.name,
-                f"{score.seed}",
-                share(score.validation_accuracy),
-                share(score.test_accuracy),
-                "yes" if score.trained_here else "no",
-                score.sha256[:12],
+                one.name,
+                f"{one.seed}",
+                score(one.validation_accuracy, evidence.basis.data.goal),
+                score(one.test_accuracy, evidence.basis.data.goal),
+                "yes" if one.trained_here else "no",
+                one.sha256[:12],
             )
-            for score in evidence.teachers
+            for one in evidence.teachers
         ),
     )
 
@@ -194,8 +197,8 @@ def runs(evidence: Evidence) -> Grid:
             (
                 ARMS[run.arm],
                 f"{run.seed}",
-                share(run.test_accuracy),
-                share(run.validation_accuracy),
+                score(run.test_accuracy, evidence.basis.data.goal),
+                score(run.validation_accuracy, evidence.basis.data.goal),
                 run.won_by,
                 f"{run.trainings}",
                 full_trainings(run, evidence),
@@ -259,7 +262,7 @@ def caveats(evidence: Evidence) -> tuple[str, ...]:
         " tell how the gain varies with other rows.",
         f"{count} intervals of 95 % were taken; about one in twenty misses by chance alone.",
         "▲ gain: the interval lies above 0. ▼ loss: below. ■ no gain: it ends below a quarter of a point. = no"
-        " difference: the same accuracy with every seed. ? inconclusive: none of these.",
+        " difference: the same test score with every seed. ? inconclusive: none of these.",
         "Training seconds are the sum over an arm's student trainings, each timed when it was done; trainings that arms"
         " share were done once. Training or asking teachers, the attention net and the export are not in them.",
         *_same_files(evidence),

@@ -46,13 +46,18 @@ def _budgets(target: Target) -> list[tuple[str, str]]:
         warn = budgets.placement.warn_macs_share
         least = f"at least {budgets.placement.min_macs_share:g} of the multiply-adds"
         found.append(("placement", least if warn is None else f"{least}, warn below {warn:g}"))
-    if budgets.accuracy is not None:
+    for score, asked in (("accuracy", budgets.accuracy), ("r2", budgets.r2)):
+        if asked is None:
+            continue
         parts = []
-        if budgets.accuracy.min is not None:
-            parts.append(f"at least {budgets.accuracy.min:g}")
-        if budgets.accuracy.max_drop is not None:
-            parts.append(f"at most {budgets.accuracy.max_drop:g} below the best teacher")
-        found.append(("accuracy", ", ".join(parts)))
+        if asked.min is not None:
+            parts.append(f"at least {asked.min:g}")
+        if asked.max_drop is not None:
+            also = " (of values in R²)" if score == "accuracy" and budgets.r2 is None else ""
+            parts.append(f"at most {asked.max_drop:g} below the best teacher{also}")
+        found.append((score, ", ".join(parts)))
+    if budgets.mae is not None:
+        found.append(("mae", f"at most {budgets.mae.max:g}, in the label's units"))
     return found
 
 

@@ -5,12 +5,22 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from hpmkd_edge.verdict import Goal
+
 NONE: Final = "–"
+
+# What a score is called.
+SCORES: Final[dict[Goal, str]] = {"classes": "accuracy", "value": "R²"}
 
 
 def share(number: float) -> str:
     """Return a share from 0 to 1 in percent."""
     return f"{100 * number:.2f} %"
+
+
+def score(number: float, goal: Goal) -> str:
+    """Return an accuracy in percent, or an R² to four digits."""
+    return share(number) if goal == "classes" else f"{number:.4f}".replace("-", "−")
 
 
 def signed(points: float) -> str:

@@ -62,6 +62,8 @@ def _gate_one(report: Report, targets: Mapping[str, Target] | None, profiles: Se
         model_bytes=report.student.cost.file_bytes,
         accuracy=report.student.test_accuracy,
         teacher_accuracy=report.best_teacher.test_accuracy,
+        goal=report.data.goal,
+        mae=report.student.misses.mae if report.student.misses else None,
     )
     if not verdict.judgements:
         raise BadReport(f"the report of run {report.run_id} is judged by no budget; at least one is needed.")

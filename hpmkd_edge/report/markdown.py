@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hpmkd_edge.record import Report
-from hpmkd_edge.report.figures import share
+from hpmkd_edge.record import Report, RoundRecord
+from hpmkd_edge.report.figures import SCORES, share
 from hpmkd_edge.report.rows import (
     Grid,
     against_teacher,
@@ -17,6 +17,7 @@ from hpmkd_edge.report.rows import (
     round_title,
     teachers,
 )
+from hpmkd_edge.verdict import Goal
 
 
 def to_markdown(report: Report) -> str:
@@ -25,7 +26,7 @@ def to_markdown(report: Report) -> str:
     parts = [
         f"# {escaped(report.data.name)} on {escaped(headline(report.verdict))}",
         f"{escaped(student.size)} ({escaped(student.family)}), trained by {escaped(student.won_by)}, "
-        f"keeps {share(report.retention)} of its teacher's accuracy on test rows.",
+        f"keeps {share(report.retention)} of its teacher's {SCORES[report.data.goal]} on test rows.",
         *(f"> {escaped(note)}" for note in report.notes),
         "## Verdict",
         table(judgements_in_full(report.verdict)),
@@ -37,20 +38,27 @@ def to_markdown(report: Report) -> str:
     parts += section(teachers(report)) + section(probes(report))
     for turn in report.rounds:
         title = round_title(turn)
-        parts += [f"## {escaped(title)}", escaped(turn.reason), table(rivals(turn, title))]
+        parts += [f"## {escaped(title)}", escaped(turn.reason), table(rivals(turn, title, report.data.goal))]
         if turn.gains:
             parts.append(table(gains(turn)))
         if turn.components:
             parts.append(table(components(turn)))
         parts += [
-            f"The exported file keeps the class of {share(turn.parity_agreement)} of rows; its outputs "
-            f"differ by at most {turn.parity_max_error:.2g}. "
-            f"Judged on validation rows, {escaped(headline(turn.verdict))}:",
+            f"{_parity(turn, report.data.goal)} Judged on validation rows, {escaped(headline(turn.verdict))}:",
             table(judgements_in_full(turn.verdict)),
         ]
     settings = Grid(title="Settings", header=("setting", "value"), rows=report.settings)
     parts += section(settings) + section(environment(report))
     return "\n\n".join(parts) + "\n"
+
+
+def _parity(turn: RoundRecord, goal: Goal) -> str:
+    if goal == "value":
+        return f"The exported file's values differ by at most {turn.parity_max_error:.2g} deviations of the label."
+    return (
+        f"The exported file keeps the class of {share(turn.parity_agreement)} of rows; its outputs differ by at most"
+        f" {turn.parity_max_error:.2g}."
+    )
 
 
 def section(grid: Grid) -> list[str]:

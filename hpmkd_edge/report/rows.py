@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from hpmkd_edge.bench.grading import Misses
 from hpmkd_edge.distilled import Distilled
 from hpmkd_edge.record import (
     ComponentRecord,
@@ -15,9 +16,9 @@ from hpmkd_edge.record import (
     RoundRecord,
     TeacherRecord,
 )
-from hpmkd_edge.report.figures import NONE, in_unit, megabytes, quantity, ratio, share, signed
+from hpmkd_edge.report.figures import NONE, SCORES, in_unit, megabytes, quantity, ratio, score, signed
 from hpmkd_edge.targets import Target
-from hpmkd_edge.verdict import AT_LEAST, Judgement, Outcome, Verdict
+from hpmkd_edge.verdict import AT_LEAST, Goal, Judgement, Outcome, Verdict
 
 # A symbol beside the word, so that neither color nor a language alone carries it.
 SYMBOLS: Final = {
@@ -63,18 +64,28 @@ def against_teacher(report: Report) -> Grid:
     """Set the student beside its best teacher."""
     student = report.student
     after = (student.test_accuracy, student.validation_accuracy)
-    return _beside(report.best_teacher, student.size, after, student.cost)
+    return _beside(report.best_teacher, student.size, after, student.cost, student.misses, report.data.goal)
 
 
 def distilled_against_teacher(distilled: Distilled) -> Grid:
     """Set a student that was not timed beside its best teacher."""
     after = (distilled.test_accuracy, distilled.validation_accuracy)
     cost = Cost(parameters=distilled.parameters, file_bytes=distilled.file_bytes)
-    return _beside(distilled.teachers[0], distilled.size, after, cost)
+    return _beside(distilled.teachers[0], distilled.size, after, cost, distilled.misses, distilled.data.goal)
 
 
-def _beside(teacher: TeacherRecord, size: str, accuracies: tuple[float, float], after: Cost) -> Grid:
-    before = teacher.cost
+def _beside(
+    teacher: TeacherRecord,
+    size: str,
+    accuracies: tuple[float, float],
+    after: Cost,
+    misses: Misses | None,
+    goal: Goal,
+) -> Grid:
+    before, name = teacher.cost, SCORES[goal]
+    errors: tuple[tuple[str, float, float], ...] = ()
+    if misses is not None and teacher.misses is not None:
+        errors = (("MAE, test", teacher.misses.mae, misses.mae), ("RMSE, test", teacher.misses.rmse, misses.rmse))
     costs = (
         ("parameters", "", before.parameters, after.parameters, ("fewer", "more")),
         ("file", " MB", megabytes(before.file_bytes), megabytes(after.file_bytes), ("smaller", "larger")),
@@ -88,8 +99,12 @@ def _beside(teacher: TeacherRecord, size: str, accuracies: tuple[float, float], 
         header=("", *numbers),
         numbers=numbers,
         rows=(
-            _accuracy("accuracy, test", teacher.test_accuracy, accuracies[0]),
-            _accuracy("accuracy, validation", teacher.validation_accuracy, accuracies[1]),
+            _accuracy(f"{name}, test", teacher.test_accuracy, accuracies[0], goal),
+            *(
+                (what, quantity(old, ""), quantity(new, ""), ratio(old, new, ("less", "more")))
+                for what, old, new in errors
+            ),
+            _accuracy(f"{name}, validation", teacher.validation_accuracy, accuracies[1], goal),
             *(
                 (name, quantity(old, unit), quantity(new, unit), ratio(old, new, words))
                 for name, unit, old, new, words in costs
@@ -109,8 +124,8 @@ def teachers(report: Report) -> Grid:
             (
                 teacher.name,
                 teacher.kind,
-                share(teacher.validation_accuracy),
-                share(teacher.test_accuracy),
+                score(teacher.validation_accuracy, report.data.goal),
+                score(teacher.test_accuracy, report.data.goal),
                 teacher.preprocessing,
                 "yes" if teacher.trained_here else "no",
                 teacher.sha256[:12],
@@ -144,18 +159,19 @@ def round_title(turn: RoundRecord) -> str:
     return f"Round {turn.number}: {' → '.join(turn.chain)}"
 
 
-def rivals(turn: Raced, title: str) -> Grid:
-    """List a race's rivals; accuracies are those on validation rows."""
+def rivals(turn: Raced, title: str, goal: Goal) -> Grid:
+    """List a race's rivals; accuracies, or R², are those on validation rows."""
+    name = SCORES[goal]
     return Grid(
         title=title,
-        header=("rival", "method", "epochs", "accuracy", "loss", "time", ""),
-        numbers=("epochs", "accuracy", "loss", "time"),
+        header=("rival", "method", "epochs", name, "loss", "time", ""),
+        numbers=("epochs", name, "loss", "time"),
         rows=tuple(
             (
                 rival.name,
                 rival.method,
                 f"{rival.epochs}",
-                share(rival.validation_accuracy),
+                score(rival.validation_accuracy, goal),
                 f"{rival.validation_loss:.4f}",
                 f"{rival.seconds:.1f} s",
                 "won" if rival.won else "",
@@ -278,6 +294,7 @@ def probes(report: Report) -> Grid:
 def environment(report: Report) -> Grid:
     """List where the run's numbers come from."""
     data, profile, host = report.data, report.profile, report.host
+    learned = f"{len(report.classes)} classes" if report.classes else "values"
     return Grid(
         title="Environment",
         header=("", ""),
@@ -288,7 +305,7 @@ def environment(report: Report) -> Grid:
                 f"{report.run_id}, started {report.started_at}, {report.seconds:.1f} s, seed {report.seed}",
             ),
             ("tool", f"hpmkd-edge {report.tool_version}, Python {host.python}"),
-            ("data", f"{data.name} ({data.kind}, {len(report.classes)} classes) from {data.source}"),
+            ("data", f"{data.name} ({data.kind}, {learned}) from {data.source}"),
             ("data sha256", data.sha256),
             (
                 "split",
@@ -330,5 +347,5 @@ def limit(judgement: Judgement, digits: int) -> str:
     return NONE if judgement.limit is None else f"{sign} {in_unit(judgement.limit, judgement.unit, digits)}"
 
 
-def _accuracy(name: str, teacher: float, student: float) -> tuple[str, ...]:
-    return (name, share(teacher), share(student), f"{signed(100 * (student - teacher))} points")
+def _accuracy(name: str, teacher: float, student: float, goal: Goal) -> tuple[str, ...]:
+    return (name, score(teacher, goal), score(student, goal), f"{signed(100 * (student - teacher))} points")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from hpmkd_edge.distilled import Distilled
 from hpmkd_edge.record import Report
+from hpmkd_edge.report.figures import SCORES
 from hpmkd_edge.report.rows import (
     Grid,
     Raced,
@@ -24,7 +25,7 @@ from hpmkd_edge.report.rows import (
     round_title,
     teachers,
 )
-from hpmkd_edge.verdict import Outcome, Verdict
+from hpmkd_edge.verdict import Goal, Outcome, Verdict
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,7 +48,7 @@ def show(report: Report) -> None:
         short = tuple(row[:4] for row in listed.rows)  # the rest would not fit into 80 columns
         show_grid(console, replace(listed, header=listed.header[:4], rows=short))
     for turn in report.rounds:
-        _race(console, turn, round_title(turn), turn.reason)
+        _race(console, turn, round_title(turn), report.data.goal, turn.reason)
     _verdict(console, report.verdict)
     _notes(console, report.notes)
     if report.board_command is not None:
@@ -59,16 +60,16 @@ def show(report: Report) -> None:
 def show_distilled(distilled: Distilled) -> None:
     """Print to stdout what `distill` made: student against teacher, the race, notes."""
     console = open_console()
-    say(
-        console, f"{distilled.data.name}: {distilled.size}, {distilled.retention:.2%} of its teacher's accuracy", "bold"
-    )
+    goal = distilled.data.goal
+    kept = f"{distilled.retention:.2%} of its teacher's {SCORES[goal]}"
+    say(console, f"{distilled.data.name}: {distilled.size}, {kept}", "bold")
     show_grid(console, distilled_against_teacher(distilled))
-    _race(console, distilled, f"Race of {distilled.size}")
+    _race(console, distilled, f"Race of {distilled.size}", goal)
     _notes(console, distilled.notes)
 
 
-def _race(console: Console, raced: Raced, title: str, reason: str = "") -> None:
-    show_grid(console, rivals(raced, title), reason)
+def _race(console: Console, raced: Raced, title: str, goal: Goal, reason: str = "") -> None:
+    show_grid(console, rivals(raced, title, goal), reason)
     if raced.gains:
         show_grid(console, gains(raced))
     if raced.components:

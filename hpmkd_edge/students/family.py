@@ -15,7 +15,7 @@ class Shape:
 
     Attributes:
         features: (C, H, W) for images, (F,) for an encoded table.
-        classes: number of outputs.
+        classes: number of outputs; 1 where values are learned.
     """
 
     features: tuple[int, ...]

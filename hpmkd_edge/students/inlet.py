@@ -13,6 +13,7 @@ from torch import Tensor
 from hpmkd_edge.students.family import Shape
 from hpmkd_edge.tasks.encoding import Encoding, encode, fit_encoding
 from hpmkd_edge.tasks.task import MISSING_NUMBER, Images, Inputs, Table, Task
+from hpmkd_edge.tasks.values import Scale, scale_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,10 @@ class ImageInlet:
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
     sides: tuple[int, int]
+
+    @property
+    def scale(self) -> None:
+        """None: of images classes are learned."""
 
     @property
     def features(self) -> tuple[int, ...]:
@@ -59,9 +64,14 @@ class ImageInlet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableInlet:
-    """The encoding of a table's columns."""
+    """The encoding of a table's columns.
+
+    Attributes:
+        scale: what makes values of a student's answers, or None where these are logits of classes.
+    """
 
     encoding: Encoding
+    scale: Scale | None = None
 
     @property
     def features(self) -> tuple[int, ...]:
@@ -74,6 +84,7 @@ class TableInlet:
             "input": "one array [N, 1] a column: float32 (NaN is missing), string ('' is missing) or int64"
             f" ({MISSING_NUMBER} is missing)",
             "columns": [asdict(column) for column in self.encoding.columns],
+            **({} if self.scale is None else {"value": "answer * deviation + mean", **asdict(self.scale)}),
         }
 
     def store(self, inputs: Inputs) -> Tensor:
@@ -93,7 +104,7 @@ def fit_inlet(task: Task) -> Inlet:
     """Fit the inlet of *task* on its training rows."""
     inputs = task.train.inputs
     if isinstance(inputs, Table):
-        return TableInlet(encoding=fit_encoding(inputs))
+        return TableInlet(encoding=fit_encoding(inputs), scale=scale_of(task))
     pixels = inputs.pixels
     # Means over bytes by histogram: no float copy of the whole set.
     means, deviations = [], []
@@ -108,4 +119,4 @@ def fit_inlet(task: Task) -> Inlet:
 
 def shape_of(inlet: Inlet, task: Task) -> Shape:
     """Return what a student of *task* takes and gives."""
-    return Shape(features=inlet.features, classes=len(task.classes))
+    return Shape(features=inlet.features, classes=task.outputs)

@@ -26,6 +26,16 @@ def _perceptron(shape: Shape, width: int, depth: int) -> nn.Module:
     return nn.Sequential(*layers, nn.Linear(entering, shape.classes))
 
 
+def linear_layers(module: nn.Module) -> tuple[nn.Linear, ...]:
+    """Return the layers of a perceptron: linear with biases, a ReLU between any two; none of any other module."""
+    if not isinstance(module, nn.Sequential):
+        return ()
+    layers = [layer for layer in module if not isinstance(layer, nn.Flatten)]
+    linear = tuple(layer for layer in layers[::2] if isinstance(layer, nn.Linear) and layer.bias is not None)
+    turned = all(isinstance(layer, nn.ReLU) for layer in layers[1::2])
+    return linear if turned and len(layers) == 2 * len(linear) - 1 else ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mlp:
     """*depth* hidden layers of *width* units, ReLU between them."""

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from hpmkd_edge.errors import BadConfiguration, BadData, nearest
 from hpmkd_edge.tasks.images import images_of
-from hpmkd_edge.tasks.labels import code_labels
+from hpmkd_edge.tasks.labels import read_labels
 from hpmkd_edge.tasks.reading import Reading, cause_of
 from hpmkd_edge.tasks.splitting import PARTS, Split, named_split
 from hpmkd_edge.tasks.tables import table_of
+from hpmkd_edge.tasks.task import Goal
 
 INPUTS: Final = ("x", "X", "images")
 LABELS: Final = ("y", "labels")
@@ -39,7 +40,7 @@ DAMAGED: Final = (
 )
 
 
-def read_archive(path: Path, label: str | None, split: str | None) -> Reading:
+def read_archive(path: Path, label: str | None, split: str | None, *, goal: Goal | None = None) -> Reading:
     """Read an .npz archive: x (or X, images) and y (or labels), or x_train, y_train, x_test and y_test.
 
     Inputs of two dimensions are a table, of three or four images. Its own split may also have
@@ -50,6 +51,7 @@ def read_archive(path: Path, label: str | None, split: str | None) -> Reading:
         path: an existing file.
         label: the array of labels (before _train and the like), or None for y or labels.
         split: an array of train, validation and test for each row, or None.
+        goal: what a label is; see `labels.read_labels`.
 
     Raises:
         BadConfiguration: a named array does not exist.
@@ -72,8 +74,12 @@ def read_archive(path: Path, label: str | None, split: str | None) -> Reading:
             raise BadConfiguration(f"{path} has its own train and test arrays; --split cannot be used with it.")
         else:
             inputs, labels, own = _parted(archive, path, stems)
+    read = read_labels(labels, f"the labels of {path.name}", goal=goal, table=inputs.ndim == 2)
+    if read.classes and labels.dtype.kind in "if" and (labels < 0).any():
+        row = int((labels < 0).argmax())
+        raise BadData(f"row {row + 1} of the labels of {path.name} holds {labels[row]}; classes from 0 on are needed.")
     return Reading(
-        labels=code_labels(labels, f"the labels of {path.name}"),
+        labels=read,
         split=own,
         inputs=images_of(inputs, INPUT) if inputs.ndim > 2 else table_of(inputs, INPUT),
     )
@@ -131,16 +137,13 @@ def _load(archive: Any, path: Path, name: str) -> NDArray[Any]:
 
 
 def _labels(archive: Any, path: Path, name: str, rows: int) -> NDArray[Any]:
-    """Return an array of labels: [N], never negative."""
+    """Return an array of labels: [N]."""
     labels = _load(archive, path, name)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.shape != (rows,):
         shape = "×".join(map(str, labels.shape))
         raise BadData(f"array {name!r} is {shape} and there are {rows} inputs; one label a row is needed.")
-    if labels.dtype.kind in "if" and (labels < 0).any():
-        row = int((labels < 0).argmax())
-        raise BadData(f"row {row + 1} of array {name!r} holds {labels[row]}; classes from 0 on are needed.")
     if labels.dtype.kind == "U" and (labels == "").any():
         row = int((labels == "").argmax())
         raise BadData(f"row {row + 1} of array {name!r} is missing; a label is needed in every row.")

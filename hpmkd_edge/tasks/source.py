@@ -20,7 +20,8 @@ from hpmkd_edge.tasks.reading import Reading, cause_of
 from hpmkd_edge.tasks.schema import NOTHING_SAID, Schema, read_schema, refuse_schema
 from hpmkd_edge.tasks.splitting import TEST, TRAIN, VALIDATION, complete_split
 from hpmkd_edge.tasks.tables import read_table
-from hpmkd_edge.tasks.task import Column, Images, Inputs, Rows, Table, Task
+from hpmkd_edge.tasks.task import Column, Goal, Images, Inputs, Rows, Table, Task
+from hpmkd_edge.tasks.values import check_varied
 
 EMBEDDED: Final[dict[str, Callable[[], Reading]]] = {"digits": read_digits}
 TABLES: Final = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
@@ -34,13 +35,14 @@ def open_task(
     split: str | None = None,
     split_seed: int = 0,
     schema: str | None = None,
+    goal: Goal | None = None,
 ) -> Task:
     """Read a data set and part its rows.
 
-    Without a split of its own, 15 % of each class are test, 15 % validation and the rest train; a
-    split of its own without validation rows gives 15 % of train to validation. Rows of a split keep
-    the order of the source, and `positions` are 0-based places in it: rows of the file, the sorted
-    paths of a folder, train then validation then test of an archive that is split.
+    Without a split of its own, 15 % of each class, or of all rows where values are learned, are test,
+    15 % validation and the rest train; a split of its own without validation rows gives 15 % of train
+    to validation. Rows of a split keep the order of the source, and `positions` are 0-based places in
+    it: rows of the file, the sorted paths of a folder, train then validation then test of an archive that is split.
 
     Args:
         data: the name of an embedded set (digits), a .csv, .tsv (or .gz of them), .parquet or .npz
@@ -49,6 +51,7 @@ def open_task(
         split: a column or array of train, validation (val, valid) and test.
         split_seed: 0 or more; decides every row that is drawn.
         schema: a file that says what columns of a table mean; see `schema.read_schema`.
+        goal: whether labels are classes or values; None for what the labels suggest, see `labels.read_labels`.
 
     Raises:
         BadConfiguration: a flag is missing or cannot be used with this data.
@@ -58,7 +61,7 @@ def open_task(
         raise BadConfiguration(f"the split seed is {split_seed}; 0 or more is needed.")
     meanings = NOTHING_SAID if schema is None else read_schema(Path(schema))
     try:
-        name, reading = _read(data, label, split, meanings)
+        name, reading = _read(data, label, split, meanings, goal)
     except OSError as error:
         raise BadData(f"{data} cannot be read: {cause_of(error)}.") from error
     labels, identifiers = reading.labels, reading.identifiers
@@ -75,7 +78,8 @@ def open_task(
         Rows(inputs=part, labels=labels.codes[rows_N], positions=rows_N)
         for part, rows_N in zip(parts, places, strict=True)
     )
-    return Task(
+    notes = _constants(train.inputs) if isinstance(train.inputs, Table) else ()
+    task = Task(
         name=name,
         source=data,
         classes=labels.classes,
@@ -85,11 +89,14 @@ def open_task(
         split_rule=parted.rule,
         digest=_digest(labels.classes, (train, validation, test)),
         identifiers=identifiers,
-        notes=_constants(train.inputs) if isinstance(train.inputs, Table) else (),
+        notes=notes if labels.note is None else (labels.note, *notes),
     )
+    if task.goal == "value":
+        check_varied(task)
+    return task
 
 
-def _read(data: str, label: str | None, split: str | None, schema: Schema) -> tuple[str, Reading]:
+def _read(data: str, label: str | None, split: str | None, schema: Schema, goal: Goal | None) -> tuple[str, Reading]:
     """Return a short name of *data* and what its reader found."""
     path = Path(data)
     if data in EMBEDDED or path.is_dir():
@@ -99,6 +106,8 @@ def _read(data: str, label: str | None, split: str | None, schema: Schema) -> tu
                 raise BadConfiguration(
                     f"{flag} {value} is given, but {data} brings its own labels; a table or .npz is needed."
                 )
+        if goal == "value":
+            raise BadConfiguration(f"--goal value is for a table, and {data} holds images; leave it out.")
         return (data, EMBEDDED[data]()) if data in EMBEDDED else (path.resolve().name, read_folder(path))
     if not path.exists():
         raise BadData(
@@ -114,10 +123,10 @@ def _read(data: str, label: str | None, split: str | None, schema: Schema) -> tu
     if path.stat().st_size == 0:
         raise BadData(f"{path.absolute()} is empty; rows are needed.")
     if ending in TABLES:
-        reading = read_table(path, label, split, schema)
+        reading = read_table(path, label, split, schema, goal=goal)
     else:
         refuse_schema(schema, data)
-        reading = read_archive(path, label, split)
+        reading = read_archive(path, label, split, goal=goal)
     return path.name[: -len(ending)] or path.name, reading
 
 

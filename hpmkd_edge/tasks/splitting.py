@@ -62,12 +62,16 @@ def named_split(values_N: NDArray[Any], origin: str) -> Split:
     return Split(parts=parts[codes_N], rule=f"The split is given by {origin}.")
 
 
-def complete_split(split: Split | None, labels_N: NDArray[np.int64], classes: tuple[str, ...], seed: int) -> Split:
+def complete_split(split: Split | None, labels_N: NDArray[Any], classes: tuple[str, ...], seed: int) -> Split:
     """Return the data's own *split*, with validation rows drawn where it has none, or a drawn split.
+
+    Rows are drawn class by class; without *classes*, where values are learned, from all rows alike.
 
     Raises:
         BadData: a class is too small to be in every part, train never shows a class, or a part is empty.
     """
+    if not classes:
+        labels_N = np.zeros(len(labels_N), np.int64)
     if split is None:
         return _draw_all(labels_N, classes, seed)
     sizes = np.bincount(split.parts, minlength=len(PARTS))
@@ -82,7 +86,7 @@ def complete_split(split: Split | None, labels_N: NDArray[np.int64], classes: tu
         absent = int((in_train == 0).argmax())
         part = PARTS[int(split.parts[(labels_N == absent).argmax()])]
         raise BadData(f"class {classes[absent]!r} is in {part}, never in train; train rows of it are needed.")
-    return split if sizes[VALIDATION] else _draw_validation(split, labels_N, seed)
+    return split if sizes[VALIDATION] else _draw_validation(split, labels_N, classes, seed)
 
 
 def _draw_all(labels_N: NDArray[np.int64], classes: tuple[str, ...], seed: int) -> Split:
@@ -90,35 +94,41 @@ def _draw_all(labels_N: NDArray[np.int64], classes: tuple[str, ...], seed: int) 
     if counts.min() < len(PARTS):
         small = int(counts.argmin())
         rows = "1 row" if counts[small] == 1 else f"{counts[small]} rows"
-        raise BadData(
-            f"class {classes[small]!r} has {rows}; at least 3 are needed, one for each of train, validation and test."
-        )
+        what = f"class {classes[small]!r}" if classes else "the data"
+        raise BadData(f"{what} has {rows}; at least 3 are needed, one for each of train, validation and test.")
     parts = np.full(len(labels_N), TRAIN, np.uint8)
     for rows_n in _shuffled(labels_N, np.arange(len(labels_N)), seed):
         count = _held_out(len(rows_n))
         parts[rows_n[:count]] = TEST
         parts[rows_n[count : 2 * count]] = VALIDATION
-    share = HELD_OUT_PERCENT
+    share, (each, after) = HELD_OUT_PERCENT, _phrases(classes)
     return Split(
         parts=parts,
-        rule=f"The rows of each class, in the order of the data, are permuted by "
-        f"numpy.random.default_rng({seed}), class after class; the first {share} % (rounded half up, at "
+        rule=f"The rows{each}, in the order of the data, are permuted by "
+        f"numpy.random.default_rng({seed}){after}; the first {share} % (rounded half up, at "
         f"least one) are test, the next as many validation, the other {100 - 2 * share} % train.",
     )
 
 
-def _draw_validation(split: Split, labels_N: NDArray[np.int64], seed: int) -> Split:
+def _phrases(classes: tuple[str, ...]) -> tuple[str, str]:
+    """Return how a rule says that rows are drawn class by class; nothing where there are no classes."""
+    return (" of each class", ", class after class") if classes else ("", "")
+
+
+def _draw_validation(split: Split, labels_N: NDArray[np.int64], classes: tuple[str, ...], seed: int) -> Split:
     parts = split.parts.copy()
     for rows_n in _shuffled(labels_N, np.flatnonzero(parts == TRAIN), seed):
         # A class with one train row keeps it: without it, nothing could be learned.
         count = _held_out(len(rows_n)) if len(rows_n) > 1 else 0
         parts[rows_n[:count]] = VALIDATION
     if not (parts == VALIDATION).any():
-        raise BadData("no class has two train rows; at least two are needed, to draw validation from.")
+        who = "no class has two train rows" if classes else "there is one train row"
+        raise BadData(f"{who}; at least two are needed, to draw validation from.")
+    each, after = _phrases(classes)
     return Split(
         parts=parts,
-        rule=f"{split.rule[:-1]}; the train rows of each class, in the order of the data, are permuted by "
-        f"numpy.random.default_rng({seed}), class after class, and the first {HELD_OUT_PERCENT} % (rounded "
+        rule=f"{split.rule[:-1]}; the train rows{each}, in the order of the data, are permuted by "
+        f"numpy.random.default_rng({seed}){after}, and the first {HELD_OUT_PERCENT} % (rounded "
         "half up, at least one of two) are validation.",
     )
 

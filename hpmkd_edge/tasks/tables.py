@@ -7,25 +7,24 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from numpy.typing import NDArray
 
 from hpmkd_edge.errors import BadConfiguration, BadData, nearest
 from hpmkd_edge.progress import hidden
 from hpmkd_edge.tasks.columns import TEXT, column_of, decoded, identifiers_of, labels_of, number_column, words_of
-from hpmkd_edge.tasks.labels import code_labels
+from hpmkd_edge.tasks.labels import read_labels
 from hpmkd_edge.tasks.reading import Reading, cause_of
 from hpmkd_edge.tasks.schema import NOTHING_SAID, Schema
 from hpmkd_edge.tasks.splitting import NEEDED, Split, named_split
 from hpmkd_edge.tasks.table_files import BAR_BYTES, TableFile, open_parquet, read_delimited
-from hpmkd_edge.tasks.task import Table
-
-# The name of the shipped file's output: an input of the same name would make it invalid.
-OUTPUT: Final = "probabilities"
+from hpmkd_edge.tasks.task import OUTPUTS, Goal, Table
 
 
-def read_table(path: Path, label: str | None, split: str | None, schema: Schema = NOTHING_SAID) -> Reading:
+def read_table(
+    path: Path, label: str | None, split: str | None, schema: Schema = NOTHING_SAID, *, goal: Goal | None = None
+) -> Reading:
     """Read a CSV, TSV (plain or .gz) or Parquet file.
 
     A blank is missing; in columns of numbers so are NA, NaN and null. Booleans are numbers, 0 and 1. A column
@@ -37,6 +36,7 @@ def read_table(path: Path, label: str | None, split: str | None, schema: Schema 
         label: the column to be learned.
         split: a column that holds train, validation and test, or None.
         schema: what columns mean that do not mean what their types say.
+        goal: what a label is; see `labels.read_labels`.
 
     Raises:
         BadConfiguration: no label column is given, or a column does not exist.
@@ -49,7 +49,7 @@ def read_table(path: Path, label: str | None, split: str | None, schema: Schema 
     import pyarrow
 
     try:
-        return _reading(path, label, split, schema)
+        return _reading(path, label, split, schema, goal)
     except (pyarrow.ArrowException, UnicodeDecodeError) as error:
         raise BadData(f"{path} cannot be read: {_sentence(error)}") from error
 
@@ -78,7 +78,7 @@ def _open(path: Path, label: str, split: str | None, schema: Schema) -> TableFil
     )
 
 
-def _reading(path: Path, label: str, split: str | None, schema: Schema) -> Reading:
+def _reading(path: Path, label: str, split: str | None, schema: Schema, goal: Goal | None) -> Reading:
     from tqdm import tqdm
 
     table = _open(path, label, split, schema)
@@ -89,13 +89,17 @@ def _reading(path: Path, label: str, split: str | None, schema: Schema) -> Readi
     schema.check_names(table.names, {"--label": label, "--split": split})
     if not table.rows:
         raise BadData("the table has a header and no rows; rows are needed.")
-    labels = code_labels(labels_of(label, table.take(label)), f"label column {label!r}")
+    labels = read_labels(labels_of(label, table.take(label)), f"label column {label!r}", goal=goal, table=True)
     own = None if split is None else _split_of(table, split)
     learned = [
         name for name in table.names if name not in (label, split) and schema.meanings.get(name) not in ("id", "drop")
     ]
     if not learned:
         raise BadData(f"the table has no column beside {label!r}; at least one to learn from is needed.")
+    output = OUTPUTS["classes" if labels.classes else "value"]
+    if output in learned:
+        # An input of the same name would make the shipped file invalid.
+        raise BadData(f"a column is named {output!r}, as the shipped file's output; another name is needed.")
     columns = []
     silent = True if path.stat().st_size < BAR_BYTES else hidden()
     with tqdm(total=table.rows, desc=path.name, unit="row", unit_scale=True, leave=False, disable=silent) as bar:
@@ -129,8 +133,6 @@ def _check_names(names: Sequence[str]) -> None:
             )
         if name in seen:
             raise BadData(f"two columns are named {name!r}; names that differ are needed.")
-        if name == OUTPUT:
-            raise BadData(f"a column is named {name!r}, as the shipped file's output; another name is needed.")
         seen.add(name)
 
 

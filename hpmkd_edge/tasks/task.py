@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 # What a category of whole numbers holds where the value is missing, in the table and in the shipped file's input.
 MISSING_NUMBER: Final = int(np.iinfo(np.int64).min)
 
+Goal = Literal["classes", "value"]
+# What the shipped file calls its output; no column may have that name.
+OUTPUTS: Final[dict[Goal, str]] = {"classes": "probabilities", "value": "value"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Images:
@@ -95,12 +99,12 @@ class Rows:
 
     Attributes:
         inputs: the raw inputs, N of them.
-        labels: int64, [N], each in 0 … classes − 1.
+        labels: [N]: int64, each in 0 … classes − 1; or float32, values in the units of the data.
         positions: int64, [N], the place of each row in the source (files of logits follow it).
     """
 
     inputs: Inputs
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
     positions: NDArray[np.int64]
 
     def __len__(self) -> int:
@@ -130,12 +134,12 @@ class Identifiers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A classification task, split.
+    """A task of classes or of values, split.
 
     Attributes:
         name: short, for folders and titles.
         source: where the rows came from: a path, or the name of an embedded set.
-        classes: class names in the order of the outputs.
+        classes: class names in the order of the outputs; none where values are learned.
         train, validation, test: the splits. Selection reads validation; test is read once.
         split_rule: one sentence that lets a reader make the same split.
         digest: sha256 over inputs, labels, class names and split, in hex.
@@ -158,6 +162,16 @@ class Task:
     def kind(self) -> Literal["images", "table"]:
         """What a row is."""
         return "images" if isinstance(self.train.inputs, Images) else "table"
+
+    @property
+    def goal(self) -> Goal:
+        """What a label is."""
+        return "classes" if self.classes else "value"
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that a student answers a row with: one a class, or the value."""
+        return len(self.classes) or 1
 
     @property
     def row_count(self) -> int:

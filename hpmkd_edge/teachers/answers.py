@@ -20,6 +20,7 @@ LEAST_PROBABILITY: Final = 1e-7
 # float16 outputs of 1,000 classes sum to 1 within about this much.
 SUM_TOLERANCE: Final = 2e-3
 AS_LOGARITHMS: Final = "its probabilities are read as logarithms"
+AS_VALUES: Final = "it answers with values"
 
 
 def first_line(fault: BaseException) -> str:
@@ -87,6 +88,11 @@ def answer_in_batches(
             )
         answers.append(answer[: len(rows)].astype(np.float32))
     return np.concatenate(answers)
+
+
+def as_column(answer: NDArray[Any]) -> NDArray[Any]:
+    """Return values [N] as a matrix [N, 1]; a matrix stays."""
+    return answer[:, None] if answer.ndim == 1 else answer
 
 
 def are_probabilities(answers_NK: NDArray[Any]) -> bool:

@@ -17,11 +17,20 @@ from numpy.typing import NDArray
 
 from hpmkd_edge.errors import BadTeacher
 from hpmkd_edge.store.objects import digest_of_file
-from hpmkd_edge.tasks.task import Column, Inputs, Rows, Table
-from hpmkd_edge.teachers.answers import AS_LOGARITHMS, answer_in_batches, first_line, logarithms, running
+from hpmkd_edge.tasks.task import Column, Goal, Inputs, Rows, Table
+from hpmkd_edge.teachers.answers import (
+    AS_LOGARITHMS,
+    AS_VALUES,
+    answer_in_batches,
+    as_column,
+    first_line,
+    logarithms,
+    running,
+)
 from hpmkd_edge.teachers.class_order import class_order
 from hpmkd_edge.teachers.digest import digest_of
 from hpmkd_edge.teachers.features import check_names, check_numbers, data_frame, number_matrix
+from hpmkd_edge.teachers.objectives import LOGARITHMS, goal_of
 from hpmkd_edge.teachers.request import TeacherRequest
 
 if TYPE_CHECKING:
@@ -29,8 +38,6 @@ if TYPE_CHECKING:
 
 ROWS_AT_ONCE: Final = 16384
 LIBRARIES: Final = {".ubj": "xgboost", ".json": "xgboost", ".txt": "lightgbm", ".lgb": "lightgbm", ".cbm": "catboost"}
-XGBOOST_CLASSIFIERS: Final = ("binary:logistic", "binary:logitraw", "multi:softprob", "multi:softmax")
-LIGHTGBM_CLASSIFIERS: Final = ("binary", "multiclass", "multiclassova")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +51,9 @@ class Booster:
         categories: of each column that was a category of pandas: its values in the order of their codes.
         words: the columns that it takes as words, of which it keeps no list.
         classes: names in the order of the outputs, or None where only their number is known.
-        outputs: how many classes.
-        ask: from a frame or a matrix to probabilities, [N] of the second of two classes or [N, K].
+        outputs: how many classes; 1 of a regressor.
+        ask: from a frame or a matrix to probabilities, [N] of the second of two classes or [N, K]; or to values, [N].
+        goal: what it was fitted for, by *objective*, the library's word.
     """
 
     library: str
@@ -56,14 +64,16 @@ class Booster:
     classes: tuple[Any, ...] | None
     outputs: int
     ask: Callable[[Any], NDArray[Any]]
+    goal: Goal
+    objective: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoosterTeacher:
-    """A classifier of boosted trees.
+    """A classifier of boosted trees, or a regressor.
 
     Attributes:
-        order: the column of its answer for each class of the task.
+        order: the column of its answer for each class of the task; of a regressor, the one that there is.
     """
 
     name: str
@@ -85,17 +95,20 @@ class BoosterTeacher:
         given = _input(self.booster, inputs)
         with running(self.name, given.shape):
             answer = np.asarray(self.booster.ask(given))
+        if self.booster.goal == "value":
+            return as_column(answer)
         if answer.ndim == 1:
             answer = np.stack([1 - answer, answer], axis=1)
         return answer[:, list(self.order)]
 
     def logits(self, rows: Rows) -> NDArray[np.float32]:
-        """Answer *rows* with the logarithms of its probabilities: float32 [N, K].
+        """Answer *rows* with the logarithms of its probabilities, float32 [N, K], or with values, [N, 1].
 
         Raises:
             BadTeacher: the library fails.
         """
-        return logarithms(answer_in_batches(self.name, rows.inputs, self._forward, size=ROWS_AT_ONCE))
+        answers = answer_in_batches(self.name, rows.inputs, self._forward, size=ROWS_AT_ONCE)
+        return answers if self.booster.goal == "value" else logarithms(answers)
 
     def graph(self) -> None:
         """Return None: it has no graph to time."""
@@ -143,12 +156,24 @@ def booster_teacher(request: TeacherRequest, path: Path, booster: Booster) -> Bo
     """
     task, name, table = request.task, path.name, request.task.train.inputs
     assert isinstance(table, Table)
-    if booster.outputs != len(task.classes):
+    if booster.goal != task.goal:
+        kinds = {"classes": "a classifier", "value": "a regressor"}
+        label = "the label is a value" if task.goal == "value" else "the task has classes"
+        raise BadTeacher(
+            f"{name} was fitted for {booster.objective}; {label}, and {kinds[task.goal]} is needed, or --goal"
+            f" {booster.goal}."
+        )
+    if booster.outputs != task.outputs and booster.goal == "value":
+        raise BadTeacher(f"{name} gives {booster.outputs} numbers a row; the label is one value, and one is needed.")
+    if booster.outputs != task.outputs:
         raise BadTeacher(
             f"{name} gives {booster.outputs} classes; the task has {len(task.classes)}: {', '.join(task.classes)}."
         )
     booster = _fitted_to(booster, table, name)
-    if booster.classes is None:
+    order: tuple[int, ...] = (0,)
+    if booster.goal == "value":
+        about = ""
+    elif booster.classes is None:
         order, about = tuple(range(booster.outputs)), "; its classes are read as positions"
     else:
         order, about = class_order(name, booster.classes, task.classes)
@@ -157,7 +182,7 @@ def booster_teacher(request: TeacherRequest, path: Path, booster: Booster) -> Bo
         name=name,
         digest=digest_of((booster.library, digest_of_file(path), phrase, *task.classes)),
         model_bytes=path.stat().st_size,
-        preprocessing=f"{phrase}; {AS_LOGARITHMS}{about}",
+        preprocessing=f"{phrase}; {AS_VALUES if booster.goal == 'value' else AS_LOGARITHMS}{about}",
         booster=booster,
         order=order,
     )
@@ -174,7 +199,7 @@ def wrapped_booster(estimator: Any, name: str) -> Booster | None:
         return _catboost(estimator, name)
     else:
         return None
-    return replace(booster, classes=tuple(estimator.classes_))
+    return replace(booster, classes=tuple(estimator.classes_)) if booster.goal == "classes" else booster
 
 
 def _fitted_to(booster: Booster, table: Table, name: str) -> Booster:
@@ -235,7 +260,7 @@ def _xgboost(model: Any, name: str) -> Booster:
 
     learner = json.loads(model.save_config())["learner"]
     objective = str(learner["objective"]["name"])
-    _refuse_regression(name, objective, XGBOOST_CLASSIFIERS)
+    goal = goal_of(name, "xgboost", objective)
     names, types = model.feature_names, model.feature_types or ()
     categories: dict[str, tuple[Any, ...]] = {}
     if "c" in types:
@@ -268,8 +293,14 @@ def _xgboost(model: Any, name: str) -> Booster:
         categories=categories,
         words=frozenset(),
         classes=None,
-        outputs=max(2, int(learner["learner_model_param"]["num_class"])),
+        outputs=(
+            max(2, int(learner["learner_model_param"]["num_class"]))
+            if goal == "classes"
+            else int(learner["learner_model_param"].get("num_target", 1))
+        ),
         ask=ask,
+        goal=goal,
+        objective=objective,
     )
 
 
@@ -293,7 +324,8 @@ class _Silent:
 def _lightgbm(model: Any, name: str) -> Booster:
     text = model.model_to_string(num_iteration=1)
     said = re.search(r"^objective=(\w+)", text, re.MULTILINE)
-    _refuse_regression(name, said.group(1) if said else "nothing that it names", LIGHTGBM_CLASSIFIERS)
+    objective = said.group(1) if said else "nothing that it names"
+    goal = goal_of(name, "lightgbm", objective)
     names = [str(one) for one in model.feature_name()]
     # The columns of categories by place, and, for those of a frame, the categories of each in the order of their codes.
     coded = re.search(r"^\[categorical_feature: ([\d,]+)\]", text, re.MULTILINE)
@@ -311,27 +343,31 @@ def _lightgbm(model: Any, name: str) -> Booster:
         categories={names[place]: one for place, one in zip(places, known, strict=True)},
         words=frozenset(),
         classes=None,
-        outputs=max(2, int(model.num_model_per_iteration())),
+        outputs=max(2, int(model.num_model_per_iteration())) if goal == "classes" else 1,
         ask=lambda given: np.asarray(model.predict(given)),
+        goal=goal,
+        objective=objective,
     )
-
-
-def _refuse_regression(name: str, objective: str, classifiers: tuple[str, ...]) -> None:
-    if objective not in classifiers:
-        raise BadTeacher(f"{name} was fitted for {objective}; a classifier ({', '.join(classifiers)}) is needed.")
 
 
 def _read_catboost(path: Path) -> Booster:
     import catboost
 
-    return _catboost(catboost.CatBoostClassifier().load_model(str(path)), path.name)
+    # A classifier reads any file, and has classes where it is one.
+    model = catboost.CatBoostClassifier().load_model(str(path))
+    return _catboost(model if len(model.classes_) else catboost.CatBoost().load_model(str(path)), path.name)
 
 
 def _catboost(model: Any, name: str) -> Booster:
     classes = tuple(np.asarray(model.classes_).tolist())
-    if len(classes) < 2:
-        found = model.get_all_params().get("loss_function", "no classes")
-        raise BadTeacher(f"{name} was fitted for {found}; a classifier is needed.")
+    objective = str(model.get_all_params().get("loss_function", "nothing that it names"))
+    goal: Goal = "classes" if len(classes) > 1 else goal_of(name, "catboost", objective.split(":")[0])
+    ask: Callable[[Any], NDArray[Any]]
+    if goal == "classes":
+        ask = lambda given: np.asarray(model.predict_proba(given))  # noqa: E731
+    else:
+        form = "Exponent" if objective.split(":")[0] in LOGARITHMS else "RawFormulaVal"
+        ask = lambda given: np.asarray(model.predict(given, prediction_type=form))  # noqa: E731
     strange = [*model.get_text_feature_indices(), *model.get_embedding_feature_indices()]
     names = [str(one) for one in model.feature_names_]
     if strange:
@@ -348,9 +384,11 @@ def _catboost(model: Any, name: str) -> Booster:
         width=len(names),
         categories={},
         words=words,
-        classes=classes,
-        outputs=len(classes),
-        ask=lambda given: np.asarray(model.predict_proba(given)),
+        classes=classes if goal == "classes" else None,
+        outputs=len(classes) if goal == "classes" else 1,
+        ask=ask,
+        goal=goal,
+        objective=objective,
     )
 
 

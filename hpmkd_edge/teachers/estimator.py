@@ -1,4 +1,4 @@
-"""Teachers from scikit-learn: fitted ones from files, and one that is fitted here for tables."""
+"""Teachers from scikit-learn: fitted classifiers and regressors from files, and one that is fitted here for tables."""
 
 # Shape suffixes: N = rows, K = classes.
 
@@ -13,8 +13,16 @@ from numpy.typing import NDArray
 
 from hpmkd_edge.errors import BadData, BadTeacher
 from hpmkd_edge.store.objects import digest_of_file
-from hpmkd_edge.tasks.task import Inputs, Rows, Table, Task
-from hpmkd_edge.teachers.answers import AS_LOGARITHMS, answer_in_batches, first_line, logarithms, running
+from hpmkd_edge.tasks.task import Goal, Inputs, Rows, Table, Task
+from hpmkd_edge.teachers.answers import (
+    AS_LOGARITHMS,
+    AS_VALUES,
+    answer_in_batches,
+    as_column,
+    first_line,
+    logarithms,
+    running,
+)
 from hpmkd_edge.teachers.boosters import BoosterTeacher, booster_teacher, wrapped_booster
 from hpmkd_edge.teachers.class_order import class_order
 from hpmkd_edge.teachers.digest import digest_of
@@ -35,17 +43,18 @@ MOST_CATEGORIES: Final = 255
 ROUNDS: Final = 500
 ROUNDS_WITHOUT_STOPPING: Final = 100
 HELD_OUT: Final = 0.1
+LEAST_STOPPING: Final = 10  # held-out rows of values that tell when to stop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EstimatorTeacher:
-    """A fitted classifier.
+    """A fitted classifier, or a fitted regressor.
 
     Attributes:
-        estimator: a scikit-learn classifier, or one with its methods.
+        estimator: of scikit-learn, or one with its methods.
         names: the columns of the data frame that it takes, or None where it takes a matrix.
         images: how images become its matrix, or None for a table.
-        order: the column of its answer for each class of the task.
+        order: the column of its answer for each class of the task; None for a regressor.
     """
 
     name: str
@@ -56,14 +65,14 @@ class EstimatorTeacher:
     estimator: Any
     names: tuple[str, ...] | None
     images: ImageInput | None
-    order: tuple[int, ...]
+    order: tuple[int, ...] | None
     kind: str = "scikit-learn"
     answers_new_rows: bool = True
 
     @property
     def gives_probabilities(self) -> bool:
         """Whether it has predict_proba; else its decision_function is read."""
-        return hasattr(self.estimator, "predict_proba")
+        return self.order is not None and hasattr(self.estimator, "predict_proba")
 
     def _input(self, inputs: Inputs) -> NDArray[Any] | pd.DataFrame:
         if self.images is not None:
@@ -74,6 +83,8 @@ class EstimatorTeacher:
     def _forward(self, inputs: Inputs) -> NDArray[Any]:
         given = self._input(inputs)
         with running(self.name, given.shape):
+            if self.order is None:
+                return as_column(np.asarray(self.estimator.predict(given)))
             if self.gives_probabilities:
                 answer = np.asarray(self.estimator.predict_proba(given))
             else:
@@ -86,7 +97,7 @@ class EstimatorTeacher:
         return answer[:, list(self.order)]
 
     def logits(self, rows: Rows) -> NDArray[np.float32]:
-        """Answer *rows*: float32 [N, K].
+        """Answer *rows*: float32 [N, K], or values [N, 1].
 
         Raises:
             BadTeacher: the estimator fails.
@@ -111,11 +122,23 @@ def _load(path: Path, trust: bool) -> Any:
     return load(path, trusted=strange)
 
 
-def _check_fitted(estimator: Any, name: str) -> None:
+def _check_fitted(estimator: Any, name: str, goal: Goal) -> None:
+    from sklearn.base import is_classifier, is_regressor
     from sklearn.exceptions import NotFittedError
     from sklearn.utils.validation import check_is_fitted
 
-    if not (hasattr(estimator, "predict_proba") or hasattr(estimator, "decision_function")):
+    kind, is_known = type(_last_step(estimator)).__name__, hasattr(estimator, "__sklearn_tags__")
+    if goal == "value" and is_known and is_classifier(estimator):
+        raise BadTeacher(
+            f"{name} holds {kind}, a classifier; the label is a value, and a regressor is needed, or --goal classes."
+        )
+    if goal == "value" and not hasattr(estimator, "predict"):
+        raise BadTeacher(f"{name} holds {kind}, without predict; a regressor is needed.")
+    if goal == "classes" and is_known and is_regressor(estimator):
+        raise BadTeacher(
+            f"{name} holds {kind}, a regressor; the task has classes, and a classifier is needed, or --goal value."
+        )
+    if goal == "classes" and not (hasattr(estimator, "predict_proba") or hasattr(estimator, "decision_function")):
         raise BadTeacher(
             f"{name} holds {type(estimator).__name__}, without predict_proba and decision_function; "
             "a classifier with one of them is needed."
@@ -126,7 +149,7 @@ def _check_fitted(estimator: Any, name: str) -> None:
         raise BadTeacher(
             f"{name} holds {type(estimator).__name__} that is not fitted; a fitted one is needed."
         ) from fault
-    if not hasattr(estimator, "classes_"):
+    if goal == "classes" and not hasattr(estimator, "classes_"):
         raise BadTeacher(f"{name} holds {type(estimator).__name__} without classes_; a fitted classifier is needed.")
 
 
@@ -167,14 +190,16 @@ def _column_names(estimator: Any, name: str, table: Table) -> tuple[str, ...] | 
 
 
 def open_estimator(request: TeacherRequest) -> EstimatorTeacher | BoosterTeacher:
-    """Load a fitted classifier; those of boosting libraries become what their own files become.
+    """Load a fitted classifier, or a regressor where values are learned.
+
+    Those of boosting libraries become what their own files become.
 
     A `.skops` file is loaded if all its types are known to be safe; with `--trust` any is, and so is
     a pickle. Tables reach it as the data frame that it was fitted on, else as one matrix of the
     numbers; images as float32 [N, H·W·C], 0…255 unless `--normalize` says otherwise.
 
     Raises:
-        BadTeacher: not trusted, unreadable, not a fitted classifier, or other columns or classes.
+        BadTeacher: not trusted, unreadable, not fitted, of the other kind, or other columns or classes.
     """
     path = request.file()
     name = path.name
@@ -188,11 +213,17 @@ def open_estimator(request: TeacherRequest) -> EstimatorTeacher | BoosterTeacher
         raise BadTeacher(
             f"{path} cannot be loaded: {first_line(fault)}; a file of skops.io.dump or joblib.dump is needed."
         ) from fault
-    _check_fitted(estimator, name)
+    goal = request.task.goal
+    _check_fitted(estimator, name, goal)
     booster = wrapped_booster(estimator, name) if isinstance(request.task.train.inputs, Table) else None
     if booster is not None:
         return booster_teacher(request, path, booster)
-    order, about_classes = class_order(name, list(estimator.classes_), request.task.classes)
+    order: tuple[int, ...] | None = None
+    about_answers, about_classes = AS_VALUES, ""
+    if goal == "classes":
+        order, about_classes = class_order(name, list(estimator.classes_), request.task.classes)
+        soft = hasattr(estimator, "predict_proba")
+        about_answers = AS_LOGARITHMS if soft else "its decision function is read as logits"
     table = request.task.train.inputs
     names: tuple[str, ...] | None = None
     images: ImageInput | None = None
@@ -202,7 +233,6 @@ def open_estimator(request: TeacherRequest) -> EstimatorTeacher | BoosterTeacher
     else:
         images = ImageInput(layout="flat", dtype="float32", normalization=request.normalization or RAW)
         phrase = images.phrase
-    about_answers = AS_LOGARITHMS if hasattr(estimator, "predict_proba") else "its decision function is read as logits"
     return EstimatorTeacher(
         name=name,
         digest=digest_of(("scikit-learn", digest_of_file(path), phrase, *request.task.classes)),
@@ -229,22 +259,27 @@ def fit_boosted(task: Task, seed: int) -> EstimatorTeacher:
 
     import sklearn
     from sklearn.compose import ColumnTransformer
-    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import OrdinalEncoder
 
     table = task.train.inputs
     if not isinstance(table, Table):
         raise BadTeacher("no boosted teacher is trained for images; a table is needed.")
-    counts = np.bincount(task.train.labels, minlength=len(task.classes))
-    if not counts.all():
-        raise BadData(f"class {task.classes[counts.argmin()]!r} has no training row; at least one is needed.")
+    values = task.goal == "value"
+    if values:
+        kind, can_stop = HistGradientBoostingRegressor, len(task.train) * HELD_OUT >= LEAST_STOPPING
+    else:
+        counts = np.bincount(task.train.labels, minlength=len(task.classes))
+        if not counts.all():
+            raise BadData(f"class {task.classes[counts.argmin()]!r} has no training row; at least one is needed.")
+        # The split inside is stratified: it needs two rows of each class, and a held-out row for each.
+        can_stop = bool(counts.min() >= 2 and len(task.train) * HELD_OUT >= len(counts))
+        kind = HistGradientBoostingClassifier
     text = [column.name for column in table.columns if column.kind == "category"]
     encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=MOST_CATEGORIES)
     columns = ColumnTransformer([("categories", encoder, text)], remainder="passthrough")
-    # The split inside is stratified: it needs two rows of each class, and a held-out row for each.
-    can_stop = bool(counts.min() >= 2 and len(task.train) * HELD_OUT >= len(counts))
-    trees = HistGradientBoostingClassifier(
+    trees = kind(
         categorical_features=np.arange(len(text)),  # the transformer puts them first
         early_stopping=can_stop,
         max_iter=ROUNDS if can_stop else ROUNDS_WITHOUT_STOPPING,
@@ -259,9 +294,9 @@ def fit_boosted(task: Task, seed: int) -> EstimatorTeacher:
         digest=digest_of(("boosted", task.digest, str(seed), sklearn.__version__, str(trees.get_params()))),
         parameters=None,
         model_bytes=len(pickle.dumps(pipeline)),
-        preprocessing=f"raw columns, text as categories of the trees; {AS_LOGARITHMS}",
+        preprocessing=f"raw columns, text as categories of the trees; {AS_VALUES if values else AS_LOGARITHMS}",
         estimator=pipeline,
         names=names,
         images=None,
-        order=tuple(range(len(task.classes))),
+        order=None if values else tuple(range(len(task.classes))),
     )

@@ -21,6 +21,7 @@ from hpmkd_edge.teachers.answers import (
     BATCH,
     answer_in_batches,
     are_probabilities,
+    as_column,
     first_line,
     logarithms,
     running,
@@ -60,6 +61,7 @@ class ExportedTeacher:
     example: torch.Tensor | None
     device: str
     gives_probabilities: bool = False
+    values: bool = False
     kind: str = "exported program"
     answers_new_rows: bool = True
 
@@ -71,10 +73,11 @@ class ExportedTeacher:
             answer = self.module(given.to(self.device))
         if not isinstance(answer, torch.Tensor):
             raise BadTeacher(f"{self.name} answers with {type(answer).__name__}; a tensor of logits is needed.")
-        return answer.float().cpu().numpy()
+        given_back = answer.float().cpu().numpy()
+        return as_column(given_back) if self.values else given_back
 
     def logits(self, rows: Rows) -> NDArray[np.float32]:
-        """Answer *rows*: float32 [N, K].
+        """Answer *rows*: float32 [N, K], or values [N, 1].
 
         Raises:
             BadTeacher: the program fails.
@@ -187,7 +190,8 @@ def open_exported_program(request: TeacherRequest) -> ExportedTeacher:
         # torch takes an axis without named bounds to be 2 or more; one row runs all the same once exported.
         example=_prepare(images, dtype, probe.inputs.take(np.zeros(1, np.int64))) if least <= 2 <= most else None,
         device=request.device,
+        values=request.task.goal == "value",
     )
-    if are_probabilities(teacher.logits(probe)):
+    if not teacher.values and are_probabilities(teacher.logits(probe)):
         return replace(teacher, gives_probabilities=True, preprocessing=f"{phrase}; {AS_LOGARITHMS}")
     return teacher

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,21 +13,21 @@ from numpy.typing import NDArray
 
 from hpmkd_edge.errors import BadTeacher
 from hpmkd_edge.store.objects import digest_of_file
-from hpmkd_edge.tasks.task import Identifiers, Rows, Task
-from hpmkd_edge.teachers.answers import AS_LOGARITHMS, are_probabilities, first_line, logarithms
+from hpmkd_edge.tasks.task import Goal, Identifiers, Rows, Task
+from hpmkd_edge.teachers.answers import AS_LOGARITHMS, are_probabilities, as_column, first_line, logarithms
 from hpmkd_edge.teachers.digest import digest_of, digest_of_array
 from hpmkd_edge.teachers.request import TeacherRequest
 
-ANSWERS: Final = ("logits", "probabilities")
+ANSWERS: Final[dict[Goal, tuple[str, ...]]] = {"classes": ("logits", "probabilities"), "value": ("values",)}
 PLACES: Final = ("positions", "ids")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogitsTeacher:
-    """Logits for every row of the source.
+    """Logits, or values, for every row of the source.
 
     Attributes:
-        answers: float32 [N, K], in the order of the source.
+        answers: float32 [N, K], or [N, 1] of values, in the order of the source.
     """
 
     name: str
@@ -40,7 +40,7 @@ class LogitsTeacher:
     model_bytes: int | None = None
 
     def logits(self, rows: Rows) -> NDArray[np.float32]:
-        """Answer *rows* by their positions in the source: float32 [N, K].
+        """Answer *rows* by their positions in the source: float32 [N, K], or values [N, 1].
 
         Raises:
             BadTeacher: a row lies beyond the file.
@@ -60,7 +60,7 @@ class _Content:
 
     Attributes:
         places: what says which row is which, and *places_by* its name.
-        named: logits or probabilities, or "" where the numbers must tell.
+        named: logits, probabilities or values, or "" where the numbers must tell.
     """
 
     values: NDArray[Any]
@@ -69,13 +69,13 @@ class _Content:
     named: str
 
 
-def _from_npz(path: Path) -> _Content:
+def _from_npz(path: Path, goal: Goal) -> _Content:
     with np.load(path, allow_pickle=False) as arrays:
-        found = [key for key in ANSWERS if key in arrays.files]
+        found = [key for key in ANSWERS[goal] if key in arrays.files]
         if len(found) != 1:
             raise BadTeacher(
-                f"{path.name} holds {', '.join(arrays.files) or 'nothing'}; one array named logits or "
-                "probabilities is needed."
+                f"{path.name} holds {', '.join(arrays.files) or 'nothing'}; one array named"
+                f" {' or '.join(ANSWERS[goal])} is needed."
             )
         place = next((key for key in PLACES if key in arrays.files), None)
         places = None if place is None else arrays[place]
@@ -97,18 +97,24 @@ def _from_table(path: Path, task: Task) -> _Content:
     place = next((key for key in (*by_name, *PLACES) if key in frame.columns and key not in task.classes), None)
     places = None if place is None else frame.pop(place).to_numpy()
     own = list(frame.columns)
+    if task.goal == "value" and len(own) != 1:
+        known = " or ".join(dict.fromkeys((*PLACES, *by_name)))
+        raise BadTeacher(
+            f"{path.name} has the columns {', '.join(own[:12]) or 'of places alone'}; one of values is needed, and at"
+            f" most one that says which row is which ({known})."
+        )
     missing = [label for label in task.classes if label not in own]
     strange = [column for column in own if column not in task.classes]
-    if not missing and strange:
+    if task.classes and not missing and strange:
         # It may say which row is which, under a name that is not known here.
         raise BadTeacher(
             f"{path.name} has the column {strange[0]!r} beside the classes; rows are placed by a column named"
             f" {' or '.join(dict.fromkeys((*PLACES, *by_name)))}. To place them by {strange[0]!r}, --schema must call"
             " that column of the data an id; no other is needed."
         )
-    if not missing:
+    if task.classes and not missing:
         frame = frame[list(task.classes)]
-    elif len(own) != len(task.classes) or len(missing) < len(task.classes):
+    elif task.classes and (len(own) != len(task.classes) or len(missing) < len(task.classes)):
         # Some names of the task among others: taking the columns in order would be a guess.
         raise BadTeacher(
             f"{path.name} has the columns {', '.join(own[:12])}; the classes {', '.join(task.classes)}, or "
@@ -123,13 +129,15 @@ def _from_table(path: Path, task: Task) -> _Content:
 def _read(path: Path, task: Task) -> _Content:
     if path.suffix == ".npy":
         return _Content(values=np.load(path, allow_pickle=False), places=None, places_by="", named="")
-    return _from_npz(path) if path.suffix == ".npz" else _from_table(path, task)
+    return _from_npz(path, task.goal) if path.suffix == ".npz" else _from_table(path, task)
 
 
 def _check_values(values: NDArray[Any], name: str, task: Task) -> None:
+    if task.goal == "value" and (values.ndim != 2 or values.shape[1] != 1 or values.dtype.kind not in "iuf"):
+        raise BadTeacher(f"{name} holds {values.dtype} of shape {values.shape}; one value a row is needed.")
     if values.ndim != 2 or values.dtype.kind not in "iuf":
         raise BadTeacher(f"{name} holds {values.dtype} of shape {values.shape}; numbers [rows, classes] are needed.")
-    if values.shape[1] != len(task.classes):
+    if values.shape[1] != task.outputs:
         raise BadTeacher(f"{name} gives {values.shape[1]} classes; the task has {len(task.classes)}.")
     if len(values) != task.row_count:
         raise BadTeacher(
@@ -138,10 +146,8 @@ def _check_values(values: NDArray[Any], name: str, task: Task) -> None:
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):
         row, column = bad[0]
-        raise BadTeacher(
-            f"{name} holds {values[row, column]} in row {row}, column {column} ({task.classes[column]}); "
-            "finite numbers are needed."
-        )
+        place = f", column {column} ({task.classes[column]})" if task.classes else ""
+        raise BadTeacher(f"{name} holds {values[row, column]} in row {row}{place}; finite numbers are needed.")
 
 
 def _in_order(content: _Content, name: str, task: Task) -> NDArray[Any]:
@@ -181,7 +187,8 @@ def open_logits_file(request: TeacherRequest) -> LogitsTeacher:
     the data an id, the file's column of that name, or ids, holds its values instead.
 
     An array named probabilities is read as logarithms, and so is an unnamed one whose rows all lie
-    in [0, 1] and sum to 1.
+    in [0, 1] and sum to 1. Where values are learned, the file holds one a row: an array, or one named values, or the
+    one column beside the places.
 
     Raises:
         BadTeacher: unreadable, other rows or classes than the task's, or a number that is not finite.
@@ -196,11 +203,14 @@ def open_logits_file(request: TeacherRequest) -> LogitsTeacher:
         raise
     except Exception as fault:  # numpy, pandas and pyarrow share no class of error
         raise BadTeacher(f"{path} cannot be read: {first_line(fault)}; numbers [rows, classes] are needed.") from fault
+    if request.task.goal == "value":
+        content = replace(content, values=as_column(content.values))
     _check_values(content.values, name, request.task)
     if content.named == "probabilities" and not are_probabilities(content.values):
         raise BadTeacher(f"the probabilities of {name} do not all lie in [0, 1] and sum to 1, as is needed.")
     values = _in_order(content, name, request.task)
-    as_logarithms = content.named != "logits" and are_probabilities(values)
+    may_be_soft = request.task.goal == "classes" and content.named != "logits"
+    as_logarithms = may_be_soft and are_probabilities(values)
     return LogitsTeacher(
         name=name,
         digest=digest_of(("logits", digest_of_file(path), *_spelled(request.task), *request.task.classes)),

@@ -20,6 +20,7 @@ from hpmkd_edge.teachers.answers import (
     BATCH,
     answer_in_batches,
     are_probabilities,
+    as_column,
     first_line,
     logarithms,
     running,
@@ -68,16 +69,18 @@ class OnnxTeacher:
     batch: int | None
     row: dict[str, NDArray[Any]]
     gives_probabilities: bool = False
+    values: bool = False
     kind: str = "onnx"
     answers_new_rows: bool = True
 
     def _forward(self, inputs: Inputs) -> NDArray[Any]:
         given = self.feed(inputs)
         with running(self.name, next(iter(given.values())).shape):
-            return np.asarray(self.session.run([self.output], given)[0])
+            answer = np.asarray(self.session.run([self.output], given)[0])
+        return as_column(answer) if self.values else answer
 
     def logits(self, rows: Rows) -> NDArray[np.float32]:
-        """Answer *rows*: float32 [N, K].
+        """Answer *rows*: float32 [N, K], or values [N, 1].
 
         Raises:
             BadTeacher: the session fails.
@@ -171,22 +174,23 @@ def _feed(name: str, inputs: list[Any], request: TeacherRequest) -> tuple[Feed, 
     return feed, "the columns of numbers as one matrix"
 
 
-def _output(name: str, outputs: list[Any], classes: int) -> str:
-    """Choose the output that holds a number for each class."""
+def _output(name: str, outputs: list[Any], classes: int, *, values: bool) -> str:
+    """Choose the output that holds a number for each class, or a value."""
     shown = ", ".join(f"{entry.name} {entry.type} {entry.shape}" for entry in outputs)
     if any(entry.type.startswith("seq(map") for entry in outputs):
         raise BadTeacher(
             f"{name} gives its probabilities as dictionaries ({shown}); an export with zipmap=False is needed."
         )
-    matrices = [entry for entry in outputs if entry.type in FLOATS and len(entry.shape) in (0, 2)]
-    fitting = [entry for entry in matrices if not entry.shape or _axes(entry.shape)[1] in (None, classes)]
+    ranks = (0, 1, 2) if values else (0, 2)
+    matrices = [entry for entry in outputs if entry.type in FLOATS and len(entry.shape) in ranks]
+    fitting = [entry for entry in matrices if len(entry.shape) < 2 or _axes(entry.shape)[1] in (None, classes)]
     # Where none fits, the one matrix is read, and the check of the teacher names its number of classes.
     found = fitting or matrices
     if len(found) > 1:
         named = [[entry for entry in found if part in entry.name.lower()] for part in ("logit", "prob")]
         found = next((entries for entries in named if len(entries) == 1), found)
     if len(found) != 1:
-        raise BadTeacher(f"{name} gives {shown}; one float output of {classes} columns is needed.")
+        raise BadTeacher(f"{name} gives {shown}; one float output of {classes} column{'s' * (classes > 1)} is needed.")
     return str(found[0].name)
 
 
@@ -216,7 +220,8 @@ def open_onnx_file(request: TeacherRequest) -> OnnxTeacher:
     if not inputs:
         raise BadTeacher(f"{name} takes no input; rows of the task are needed.")
     feed, phrase = _feed(name, inputs, request)
-    output = _output(name, session.get_outputs(), len(request.task.classes))
+    values = request.task.goal == "value"
+    output = _output(name, session.get_outputs(), request.task.outputs, values=values)
     files = (path, *beside)
     probe = request.probe()
     teacher = OnnxTeacher(
@@ -232,7 +237,8 @@ def open_onnx_file(request: TeacherRequest) -> OnnxTeacher:
         output=output,
         batch=_axes(inputs[0].shape)[0] if inputs[0].shape else None,
         row=feed(probe.inputs.take(np.zeros(1, np.int64))),
+        values=values,
     )
-    if "logit" not in output.lower() and are_probabilities(teacher.logits(probe)):
+    if not values and "logit" not in output.lower() and are_probabilities(teacher.logits(probe)):
         return replace(teacher, gives_probabilities=True, preprocessing=f"{phrase}; {AS_LOGARITHMS}")
     return teacher

@@ -85,14 +85,19 @@ def _normalization(normalize: str | None, task: Task) -> Normalization | None:
 
 
 def check_teacher(teacher: Teacher, task: Task) -> None:
-    """Make sure that a teacher answers the first training rows with finite logits for all classes.
+    """Make sure that a teacher answers the first training rows with finite numbers, one a class or one value.
 
     Raises:
         BadTeacher: it fails, or its answer has another shape or numbers that are not finite.
     """
     probe = task.train.take(np.arange(min(PROBE_ROWS, len(task.train))))
     answers = teacher.logits(probe)
-    wanted = (len(probe), len(task.classes))
+    wanted = (len(probe), task.outputs)
+    if answers.shape[-1] != wanted[-1] and task.goal == "value":
+        raise BadTeacher(
+            f"{teacher.name} gives {answers.shape[-1]} numbers a row; the label is a value, and one is needed, as a"
+            " regressor gives it."
+        )
     if answers.shape[-1] != wanted[-1]:
         raise BadTeacher(
             f"{teacher.name} gives {answers.shape[-1]} classes; the task has {wanted[-1]}: {', '.join(task.classes)}."
@@ -101,5 +106,5 @@ def check_teacher(teacher: Teacher, task: Task) -> None:
         raise BadTeacher(f"{teacher.name} answers {len(probe)} rows with {answers.shape}; {wanted} is needed.")
     if not np.isfinite(answers).all():
         raise BadTeacher(
-            f"{teacher.name} answers the first training rows with NaN or infinity; finite logits are needed."
+            f"{teacher.name} answers the first training rows with NaN or infinity; finite numbers are needed."
         )

@@ -22,7 +22,7 @@ class TorchGraph:
     """A teacher as a torch module that can be exported and timed.
 
     Attributes:
-        module: in eval mode, takes *example* and gives logits [N, K].
+        module: in eval mode, takes *example* and gives logits [N, K] or values.
         example: one preprocessed batch of one row.
     """
 
@@ -43,7 +43,7 @@ class OnnxGraph:
 
 
 class Teacher(Protocol):
-    """A trained model that answers with logits for the rows of a task."""
+    """A trained model that answers the rows of a task: with logits of classes, or with values in the label's units."""
 
     @property
     def name(self) -> str:
@@ -81,7 +81,7 @@ class Teacher(Protocol):
         ...
 
     def logits(self, rows: Rows) -> NDArray[np.float32]:
-        """Answer *rows*: float32 [N, K], K in the order of the task's classes.
+        """Answer *rows*: float32 [N, K], K in the order of the task's classes; or values, [N, 1].
 
         A model that gives probabilities answers with their logarithms (clipped at 1e-7).
         """

@@ -22,6 +22,7 @@ from hpmkd_edge.teachers.answers import (
     AS_LOGARITHMS,
     answer_in_batches,
     are_probabilities,
+    as_column,
     first_line,
     logarithms,
     running,
@@ -49,6 +50,7 @@ class TorchTeacher:
         prepare: from raw rows to the module's input, on the CPU.
         example: one training row, prepared: a CPU tensor without a gradient, which may be of half precision.
         gives_probabilities: the module ends in a softmax.
+        values: it answers with values.
     """
 
     name: str
@@ -61,6 +63,7 @@ class TorchTeacher:
     example: torch.Tensor
     device: str
     gives_probabilities: bool = False
+    values: bool = False
     kind: str = "torch"
     answers_new_rows: bool = True
 
@@ -76,10 +79,11 @@ class TorchTeacher:
             answer = self.module(given.to(self.device))
         if not isinstance(answer, torch.Tensor):
             raise BadTeacher(f"{self.name} answers with {type(answer).__name__}; a tensor of logits is needed.")
-        return answer.detach().float().cpu().numpy()
+        given_back = answer.detach().float().cpu().numpy()
+        return as_column(given_back) if self.values else given_back
 
     def logits(self, rows: Rows) -> NDArray[np.float32]:
-        """Answer *rows*: float32 [N, K].
+        """Answer *rows*: float32 [N, K], or values [N, 1].
 
         Raises:
             BadTeacher: the preparation or the module fails.
@@ -244,8 +248,9 @@ def open_torch_file(request: TeacherRequest) -> TorchTeacher:
         prepare=prepare,
         example=example,
         device=request.device,
+        values=request.task.goal == "value",
     )
-    soft = are_probabilities(teacher.logits(probe))
+    soft = not teacher.values and are_probabilities(teacher.logits(probe))
     # Last: what the user's functions import only when they are called is loaded by now.
     code = (file.digest(), file.function, phrase, *_code_digests(module))
     return replace(

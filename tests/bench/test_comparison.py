@@ -77,3 +77,22 @@ def test_answers_of_different_rows_cannot_be_paired():
         paired_gain(np.ones(2, bool), np.ones(3, bool), seed=0)
     with pytest.raises(ValueError, match=r"shapes \(0,\)"):
         paired_gain(np.ones(0, bool), np.ones(0, bool), seed=0)
+
+
+def test_scores_of_values_are_resampled_row_by_row():
+    """The slow twin draws rows one after the other; both intervals agree, also beyond the rows that are resampled."""
+    rng = np.random.default_rng(0)
+    for rows in (300, 6000):
+        of, over = 1 - rng.exponential(1, rows), 1 - rng.exponential(1.2, rows)
+        drawn = [100 * (of - over)[rng.integers(0, rows, rows)].mean() for _ in range(2000)]
+        gain = paired_gain(of, over, seed=0)
+
+        assert gain.points == pytest.approx(100 * (of.mean() - over.mean()))
+        np.testing.assert_allclose([gain.low, gain.high], np.percentile(drawn, [2.5, 97.5]), atol=1.5)
+
+
+def test_rows_that_are_right_or_wrong_give_the_same_gain_as_numbers():
+    """Truth values and zeros and ones are one."""
+    of, over = answers(40, 20, 400)
+
+    assert paired_gain(of.astype(float), over.astype(float), seed=3) == paired_gain(of, over, seed=3)

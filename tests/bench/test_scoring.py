@@ -41,7 +41,7 @@ def test_accuracy_and_loss_are_those_of_the_formula(echo):
     found = score(echo(), {"x": probabilities}, np.array([0, 1, 2]))
 
     np.testing.assert_array_equal(found.predictions, [0, 1, 0])
-    np.testing.assert_array_equal(found.correct, [True, True, False])
+    np.testing.assert_array_equal(found.predictions == found.labels, [True, True, False])
     assert found.accuracy == pytest.approx(2 / 3)
     assert found.loss == pytest.approx(-np.log([0.5, 0.8, 1e-7]).mean(), rel=1e-6)
 

@@ -11,27 +11,29 @@ from torch import nn
 
 from hpmkd_edge.distill.lesson import Reference
 from hpmkd_edge.distill.step import PLAIN
-from hpmkd_edge.distill.tabular_link import TabularTraining, is_perceptron, may_compile
+from hpmkd_edge.distill.tabular_link import TabularTraining, may_compile
 from hpmkd_edge.distill.torch_link import train_link
 from hpmkd_edge.distill.training import Training
 from hpmkd_edge.errors import Interrupted, TrainingFailed
 from hpmkd_edge.students.inlet import ImageInlet
+from hpmkd_edge.students.mlp import linear_layers
+from hpmkd_edge.tasks.values import Scale
 
 
-def perceptron(depth=2):
+def perceptron(depth=2, outputs=CLASSES):
     torch.manual_seed(5)
     layers, entering = [nn.Flatten()], FEATURES
     for _ in range(depth):
         layers += [nn.Linear(entering, 12), nn.ReLU()]
         entering = 12
-    return nn.Sequential(*layers, nn.Linear(entering, CLASSES))
+    return nn.Sequential(*layers, nn.Linear(entering, outputs))
 
 
-def both(material, settings, depth=2):
+def both(material, settings, depth=2, outputs=CLASSES):
     """Return a compiled training and torch's of the same, after all epochs."""
     made = (
-        TabularTraining(perceptron(depth), material, settings, 7),
-        Training(perceptron(depth), material, settings, 7, PLAIN),
+        TabularTraining(perceptron(depth, outputs), material, settings, 7),
+        Training(perceptron(depth, outputs), material, settings, 7, PLAIN),
     )
     losses = []
     for training in made:
@@ -57,6 +59,32 @@ def test_a_compiled_training_is_that_of_torch(method):
     torch.testing.assert_close(compiled._weights(), slow.module.state_dict(), rtol=1e-3, atol=1e-4)
     assert compiled.progress.temperatures == slow.progress.temperatures
     assert compiled.progress.best["accuracy"] == pytest.approx(slow.progress.best["accuracy"], abs=0.011)
+
+
+def valued_lesson(guides=1):
+    """A lesson of standardized values, with guides that answer them with some noise."""
+    material, generator = table_lesson(guides=guides), torch.Generator().manual_seed(3)
+    labels, validation = (stored[:, 0] - stored[:, 1] for stored in (material.views[0], material.validation))
+    answers = tuple(
+        tuple(labels[:, None] + torch.randn(ROWS, 1, generator=generator) / 4 for _ in material.views)
+        for _ in range(guides)
+    )
+    inlet = replace(material.inlet, scale=Scale(mean=0.0, deviation=1.0))
+    return replace(material, inlet=inlet, labels=labels, validation_labels=validation, guides=answers)
+
+
+@pytest.mark.parametrize("guides", [0, 1, 2])
+def test_values_are_taught_as_in_torch(guides):
+    """Squared distances of labels and of every guide; what is kept is the epoch of the best R²."""
+    settings = replace(SETTINGS, method="squares", batch=64, guidance_drop=0.5)
+    compiled, slow, losses, slow_losses = both(valued_lesson(guides), settings, outputs=1)
+    answers, wanted = compiled.finish().double()[:, 0], compiled.lesson.validation_labels.double()
+
+    assert compiled.labels_N.dtype == np.float32
+    np.testing.assert_allclose(losses, slow_losses, rtol=1e-4)
+    torch.testing.assert_close(compiled._weights(), slow.module.state_dict(), rtol=1e-3, atol=1e-4)
+    r2 = 1 - (answers - wanted).square().mean() / wanted.var(correction=0)
+    assert compiled.progress.best["accuracy"] == pytest.approx(float(r2), abs=1e-5)
 
 
 def test_labels_alone_are_taught_as_in_torch():
@@ -144,11 +172,12 @@ def test_a_rate_that_is_too_high_is_a_sentence(tmp_path):
 def test_other_networks_and_lessons_are_left_to_torch():
     """What is compiled: linear layers with biases and a ReLU between any two, by logits, AdamW, on rows of a table."""
     material = table_lesson()
-    for odd in (nn.Dropout(), nn.Tanh(), nn.BatchNorm1d(CLASSES), nn.ReLU()):
-        assert not is_perceptron(nn.Sequential(*perceptron(), odd))
-    assert not is_perceptron(nn.Sequential(nn.Linear(2, 2, bias=False)))
-    assert is_perceptron(perceptron())
-    assert is_perceptron(perceptron(0))
+    for odd in (nn.Dropout(), nn.Tanh(), nn.BatchNorm1d(CLASSES), nn.ReLU(), nn.Linear(CLASSES, 2)):
+        assert not linear_layers(nn.Sequential(*perceptron(), odd))
+    assert not linear_layers(nn.Sequential(nn.Linear(2, 2, bias=False)))
+    assert not linear_layers(nn.Sequential(nn.ReLU(), nn.Linear(2, 2)))
+    assert not linear_layers(nn.Sequential())
+    assert [len(linear_layers(perceptron(depth))) for depth in (0, 1, 2)] == [1, 2, 3]
 
     inlet = ImageInlet(mean=(0.5,), deviation=(1.0,), sides=(2, 3))
     assert may_compile(material, SETTINGS)

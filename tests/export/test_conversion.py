@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -20,7 +21,7 @@ from hpmkd_edge.export.conversion import (
     save_student,
     student_graph,
 )
-from hpmkd_edge.export.parity import check_parity, compare_answers
+from hpmkd_edge.export.parity import check_parity, compare_answers, compare_values
 from hpmkd_edge.export.torch_graph import cause_of
 from hpmkd_edge.export.versions import IR_VERSION, OPSET
 from hpmkd_edge.students.choose import FAMILIES
@@ -261,3 +262,25 @@ def test_a_torch_teacher_can_be_exported_for_timing(tmp_path):
     (logits,) = onnxruntime.InferenceSession(path).run(None, {"input": np.ones((1, 3, 2, 2), np.float32)})
 
     np.testing.assert_allclose(logits, module(torch.ones(1, 3, 2, 2)).detach().numpy(), atol=1e-6)
+
+
+def test_a_file_of_values_answers_in_their_units(table, tmp_path):
+    """Mean and deviation of train are multiplied back inside; parity is counted in deviations, whatever the unit."""
+    valued = {
+        part: replace(rows, labels=np.linspace(4000, 9000, len(rows), dtype=np.float32))
+        for part, rows in (("train", table.train), ("validation", table.validation), ("test", table.test))
+    }
+    task = replace(table, classes=(), **valued)
+    module, inlet = built(task, "mlp")
+    artifact = convert(module, inlet, task.validation, tmp_path / "s.onnx", facts={}, answer=answer)
+    given = answer(artifact.path, task.validation.inputs.feeds())
+    with torch.inference_mode():
+        learned = module(inlet.open(inlet.store(task.validation.inputs))).numpy()
+
+    assert [output.name for output in onnx.load(artifact.path).graph.output] == ["value"]
+    np.testing.assert_allclose(given, learned * inlet.scale.deviation + inlet.scale.mean, rtol=1e-5)
+    assert (artifact.parity.of, artifact.parity.agreement) == ("value", 1.0)
+    assert artifact.parity.max_error < 1e-5
+    off = compare_values(given + np.float32(10), learned, inlet.scale)
+    with pytest.raises(ParityBroken, match=r"a value of the fp32 file is off by 0\.\d+ deviations of the label"):
+        check_parity(off, "fp32")

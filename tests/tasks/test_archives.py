@@ -75,7 +75,7 @@ def test_an_array_can_name_the_parts(tmp_path):
         ({"x": np.zeros((12, 3, 8, 8), np.uint8), "y": TWO}, "12×3×8×8; images × height"),
         ({"x": PIXELS, "y": TWO[:5]}, "'y' is 5 and there are 12 inputs"),
         ({"x": PIXELS, "y": np.eye(12)}, "'y' is 12×12 and there are 12 inputs"),
-        ({"x": PIXELS, "y": TWO - 1}, "row 1 of array 'y' holds -1; classes from 0 on"),
+        ({"x": PIXELS, "y": TWO - 1}, "row 1 of the labels of set.npz holds -1; classes from 0 on"),
         ({"x": PIXELS, "y": TWO / 2}, "row 2 of the labels of set.npz holds 0.5"),
         ({"x": PIXELS, "y": np.array(["a", ""])[TWO]}, "row 2 of array 'y' is missing"),
         ({"x": PIXELS, "y": TWO.astype(object)}, "Object arrays cannot be loaded"),

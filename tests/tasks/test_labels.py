@@ -30,7 +30,7 @@ def test_whole_numbers_sort_as_numbers_and_text_as_text(values, classes):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (np.array([1.0, 0.5]), "row 2 of labels holds 0.5; this tool classifies"),
+        (np.array([1.0, 0.5]), "row 2 of labels holds 0.5; text, whole numbers or booleans are needed"),
         (np.array([1.0, np.nan]), "row 2 of labels holds nan"),
         (np.array([1.0, 1e300]), "row 2 of labels holds 1e"),
         (np.arange(51.0), "51 distinct decimal numbers"),

@@ -131,7 +131,7 @@ def test_a_damaged_file_is_a_task_or_a_sentence(tmp_path, kind, data):
         ("a,y\n2020-01-01,p\n2020-01-02,q\n", "column 'a' holds date32"),
         ("a,y\n1,p\n2,\n", "row 2 of label column 'y' is missing"),
         ("a,y\n1,3\n2,\n", "row 2 of label column 'y' is missing"),
-        ("a,y\n1,0.5\n2,1\n", "row 1 of label column 'y' holds 0.5"),
+        ("a,y\n1,0.5\n2,0.5\n", "one value only, 0.5"),
         ("a,y\n1,2020-01-01\n2,2020-01-02\n", "label column 'y' holds date32"),
         ("a,y\n1,p\n2,p\n", "one class only, 'p'"),
         ("a,y\n", "no rows"),

@@ -16,6 +16,8 @@ from torch.nn import functional
 DKD_ALPHA: Final = 1.0
 DKD_BETA: Final = 4.0
 TINY: Final = 1e-8
+# The one loss between values.
+SQUARES: Final = "squares"
 
 
 def soft_kl(student_NK: Tensor, teacher_NK: Tensor, temperature: float) -> Tensor:
@@ -118,7 +120,11 @@ class Response:
     recordable: bool = True
 
     def refuses(self, classes: int) -> str | None:
-        """Return why the loss has no gradient for so many classes, or None."""
+        """Return why the loss has no gradient for so many classes, or None; with fewer than 2, values are learned."""
+        if classes < 2:
+            return None if self.name == SQUARES else "it compares classes"
+        if self.name == SQUARES:
+            return "it compares values"
         return self.blind_to_two if classes == 2 else None
 
     def loss(self, student_NK: Tensor, teacher_NK: Tensor, labels_N: Tensor, temperature: float) -> Tensor:
@@ -146,5 +152,6 @@ RESPONSES: Final = (
         formula=lambda s, t, _, T: standardized_kl(s, t, T),
         blind_to_two="two standardized logits are always 1 and −1, so its gradient is zero",
     ),
+    Response(name=SQUARES, formula=lambda s, t, _, __: (s.float() - t.float()).square().mean()),
     Response(name="wttm", formula=lambda s, t, _, T: transformed_teacher(s, t, T)),
 )

@@ -7,7 +7,7 @@ from typing import Final
 from hpmkd_edge.distill.methods.feature import FEATURES
 from hpmkd_edge.distill.methods.method import FeatureMethod, Method
 from hpmkd_edge.distill.methods.relation import RELATIONS
-from hpmkd_edge.distill.methods.response import RESPONSES
+from hpmkd_edge.distill.methods.response import RESPONSES, SQUARES
 from hpmkd_edge.errors import BadConfiguration, unknown
 
 METHODS: Final[dict[str, Method]] = {method.name: method for method in RESPONSES}
@@ -15,7 +15,7 @@ FEATURE_METHODS: Final[dict[str, FeatureMethod]] = {method.name: method for meth
 
 
 def find_method(name: str, classes: int) -> Method:
-    """Return the loss on logits called *name* for a task with so many *classes*.
+    """Return the loss on logits called *name* for a task with so many *classes*; with fewer than 2, values are learned.
 
     Raises:
         BadConfiguration: there is no such loss, it is one on features, or it has no gradient for so many classes.
@@ -28,6 +28,8 @@ def find_method(name: str, classes: int) -> Method:
         raise unknown("loss", name, METHODS)
     method = METHODS[name]
     reason = method.refuses(classes)
+    if reason is not None and classes < 2:
+        raise BadConfiguration(f"the loss {name!r} cannot teach values: {reason}; use {SQUARES!r}.")
     if reason is not None:
         raise BadConfiguration(f"the loss {name!r} cannot teach {classes} classes: {reason}; use 'kd'.")
     return method
@@ -62,4 +64,4 @@ def check_shapes(method: FeatureMethod, student_shape: tuple[int, ...], teacher_
 
 def feels_temperature(name: str) -> bool:
     """Tell whether the loss on logits called *name* depends on a temperature at all."""
-    return name in METHODS and name not in ("logit_mse", "brier")
+    return name in METHODS and name not in ("logit_mse", "brier", SQUARES)

@@ -1,0 +1,42 @@
+"""Scores row by row: their mean is what is reported."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, mean_absolute_error, r2_score, root_mean_squared_error
+
+from hpmkd_edge.bench.grading import brief, misses_of, row_scores, score_of, stated
+
+GENERATOR = np.random.default_rng(0)
+VALUES = GENERATOR.normal(50, 10, 200).astype(np.float32)
+ANSWERS = (VALUES + GENERATOR.normal(0, 5, 200)).astype(np.float32)[:, None]
+
+
+def test_the_mean_of_the_rows_is_r2_and_the_accuracy():
+    """As scikit-learn has them."""
+    logits, classes = GENERATOR.normal(size=(100, 3)), GENERATOR.integers(0, 3, 100)
+    wanted = VALUES.astype(np.float64)
+
+    assert score_of(ANSWERS, VALUES) == pytest.approx(r2_score(wanted, ANSWERS[:, 0].astype(np.float64)), abs=1e-12)
+    assert score_of(logits, classes) == accuracy_score(classes, logits.argmax(1))
+    assert set(row_scores(logits, classes)) == {0.0, 1.0}
+
+
+def test_a_score_of_values_has_no_unit_and_their_misses_have():
+    """Standardized or a thousand times as large, R² stays; errors grow with the unit."""
+    mean, deviation = VALUES.mean(), VALUES.std()
+    found, large = misses_of(ANSWERS, VALUES), misses_of(1000 * ANSWERS, 1000 * VALUES)
+
+    assert score_of((ANSWERS - mean) / deviation, (VALUES - mean) / deviation) == pytest.approx(
+        score_of(ANSWERS, VALUES), abs=1e-5
+    )
+    assert found.mae == pytest.approx(mean_absolute_error(VALUES, ANSWERS[:, 0]), rel=1e-6)
+    assert found.rmse == pytest.approx(root_mean_squared_error(VALUES, ANSWERS[:, 0]), rel=1e-6)
+    assert large.mae == pytest.approx(1000 * found.mae, rel=1e-5)
+    assert misses_of(ANSWERS, VALUES.astype(np.int64)) is None
+
+
+def test_a_score_is_said_by_what_it_is():
+    """Of classes a share, of values R²."""
+    assert stated(0.75, values=False) == "75.00% of the validation rows"
+    assert stated(0.75, values=True) == "R² 0.7500 on validation rows"
+    assert brief(0.75, values=False) == "75.00%"

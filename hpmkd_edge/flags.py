@@ -161,7 +161,8 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         BadConfiguration: the file cannot be read, a key is no flag, or a value is of another type than the flag's.
     """
-    from pydantic import ConfigDict, ValidationError, create_model
+    from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+    from typing_extensions import TypedDict  # pydantic's own; it refuses typing's before Python 3.12
 
     source, types = read_yaml(path), get_type_hints(Request)
     known = {flag.key: types[flag.field] for flag in FLAGS}
@@ -178,10 +179,11 @@ def read_config(path: Path) -> dict[str, Any]:
             found[key] = [value]
         if key == "stages" and isinstance(value, list):
             found[key] = ",".join(map(str, value))
-    definitions: dict[str, Any] = {key: (kind | None, None) for key, kind in known.items()}
-    model = create_model("Flags", __config__=ConfigDict(extra="forbid", strict=True), **definitions)
+    optional = {key: kind | None for key, kind in known.items()}
+    flags: Any = TypedDict("flags", optional, total=False)  # type: ignore[misc]
+    strict = with_config(ConfigDict(extra="forbid", strict=True))(flags)
     try:
-        read = model.model_validate_json(json.dumps(found, default=str))
+        read: Any = TypeAdapter(strict).validate_json(json.dumps(found, default=str))
     except ValidationError as error:
         first = error.errors()[0]
         place = tuple(first["loc"])
@@ -189,4 +191,4 @@ def read_config(path: Path) -> dict[str, Any]:
         if first["type"] == "extra_forbidden":
             source.refuse((written,), f"there is no such flag. {nearest(str(place[0]), known)}")
         source.refuse((written, *place[1:]), f"{first['msg'][0].lower()}{first['msg'][1:]}.")
-    return {key: getattr(read, key) for key in found}
+    return {key: read[key] for key in found}

@@ -11,6 +11,7 @@ from typing import Final, Literal
 STUDENT: Final = "student.onnx"
 PREPROCESSING: Final = "preprocessing.onnx"
 PREPROCESSING_RUNTIME: Final = "onnxruntime"
+PREPROCESSING_SHA256: Final = "hpmkd_edge.preprocessing_sha256"  # in the metadata of the file that it runs before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,3 +55,11 @@ class Artifact:
     def sha256(self) -> str:
         """Of the model file's bytes, in hex; its metadata has that of its preprocessing."""
         return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+
+def follows_another(path: Path) -> bool:
+    """Tell whether the ONNX file at *path* says that it takes what a preprocessing file gives."""
+    import onnx
+
+    facts = onnx.load(path, load_external_data=False).metadata_props
+    return any(fact.key == PREPROCESSING_SHA256 for fact in facts)

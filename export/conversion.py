@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from hpmkd_edge.export.artifact import PREPROCESSING, PREPROCESSING_RUNTIME, STUDENT, Artifact
+from hpmkd_edge.export.artifact import PREPROCESSING, PREPROCESSING_RUNTIME, PREPROCESSING_SHA256, STUDENT, Artifact
 from hpmkd_edge.export.parity import check_parity, compare_answers, compare_values
 from hpmkd_edge.export.perceptron_graph import perceptron_graph
 from hpmkd_edge.export.table_graph import join_graphs, table_graph
@@ -114,7 +114,7 @@ def save_student(
     before = path.with_name(f"{path.stem}-{PREPROCESSING}")
     save_graph(first, before, facts)
     digest = hashlib.sha256(before.read_bytes()).hexdigest()
-    save_graph(_body(module.cpu().eval(), inlet, link), path, {**facts, "hpmkd_edge.preprocessing_sha256": digest})
+    save_graph(_body(module.cpu().eval(), inlet, link), path, {**facts, PREPROCESSING_SHA256: digest})
     return Artifact(path=path, precision="fp32", parity=None, preprocessing=before)
 
 

@@ -244,6 +244,9 @@ def profile(
     model: Annotated[Path, typer.Argument(help="An ONNX file.")],
     target: Annotated[str, typer.Option(help="Whose runtime, threads and cost budgets to use.")] = "host",
     targets: TargetsFile = None,
+    preprocessing: Annotated[
+        Path | None, typer.Option(help="The ONNX file that runs before it, of a student in two.", metavar="FILE")
+    ] = None,
     protocol: Annotated[str, typer.Option(help="How long to measure: quick, standard or mlperf.")] = "quick",
     output: Annotated[Path | None, typer.Option(help="Write the measurement here.", metavar="FILE")] = None,
     format: Output = Format.TEXT,  # noqa: A002
@@ -254,6 +257,7 @@ def profile(
     from hpmkd_edge.bench.protocol import SAMPLINGS
     from hpmkd_edge.bench.runtimes.feeds import feeds_of_file
     from hpmkd_edge.errors import unknown
+    from hpmkd_edge.export.artifact import follows_another
     from hpmkd_edge.report.gate import exit_code_of
     from hpmkd_edge.report.machine import verdicts_to_json
     from hpmkd_edge.report.terminal import show_verdicts
@@ -263,19 +267,28 @@ def profile(
     wanted = find_target(target, load_targets(targets))
     if protocol not in SAMPLINGS:
         raise unknown("protocol", protocol, SAMPLINGS)
-    if not model.is_file():
-        raise BadConfiguration(f"there is no file {model.absolute()}; an ONNX file is needed.")
+    for path in filter(None, (model, preprocessing)):
+        if not path.is_file():
+            raise BadConfiguration(f"there is no file {path.absolute()}; an ONNX file is needed.")
+    feeds = feeds_of_file(preprocessing or model)
+    if preprocessing is None and follows_another(model):
+        raise BadConfiguration(f"{model} is the second file of a student in two; --preprocessing is needed, the first.")
     measured = measure(
         model,
         runtime=wanted.runtime,
-        feeds=feeds_of_file(model),
+        feeds=feeds,
         sampling=SAMPLINGS[protocol],
         threads=wanted.threads,
         precision="fp32",
+        preprocessing=preprocessing,
     )
     if output is not None:
         write_profile(measured, output)
-    verdict = judge_cost(wanted, profile=measured, model_bytes=model.stat().st_size)
+    verdict = judge_cost(
+        wanted,
+        profile=measured,
+        model_bytes=sum(path.stat().st_size for path in (model, preprocessing) if path is not None),
+    )
     with reader_may_leave():
         if format is Format.JSON:
             print(verdicts_to_json([verdict]))

@@ -69,6 +69,8 @@ def resume(path: Path) -> tuple[Report, ...]:
         BadConfiguration: there is no interrupted run.
     """
     folder, request = find_interrupted(path)
+    if not request.targets:
+        raise BadConfiguration(f"{path} is an interrupted run of distill; take it up with that command.")
     return _run(request, _targets(request), folder)
 
 

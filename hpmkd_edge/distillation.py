@@ -26,6 +26,7 @@ from hpmkd_edge.bench.scoring import answer, score
 from hpmkd_edge.compress import leaving_only_what_is_of_use
 from hpmkd_edge.distill.curriculum import train_best
 from hpmkd_edge.distilled import Distilled, write_distilled
+from hpmkd_edge.errors import BadConfiguration
 from hpmkd_edge.export.artifact import STUDENT
 from hpmkd_edge.export.conversion import convert, save_student
 from hpmkd_edge.interruption import listening
@@ -54,16 +55,18 @@ def distill(request: Request, *, output: Path) -> Distilled:
         EdgeError: as `compress`. An interrupted run leaves `OUTPUT.partial`, which `resume_distillation` takes up.
     """
     request.check()
-    return _run(replace(request, started_in=str(Path.cwd())), plan_folder(output))
+    return _run(replace(request, started_in=str(Path.cwd()), targets=()), plan_folder(output))
 
 
 def resume_distillation(path: Path) -> Distilled:
     """Take up the interrupted run at *path*: finished trainings are read back.
 
     Raises:
-        BadConfiguration: there is no interrupted run.
+        BadConfiguration: there is no interrupted run of this command.
     """
     folder, request = find_interrupted(path)
+    if request.targets:
+        raise BadConfiguration(f"{path} is an interrupted run of compress; take it up with that command.")
     return _run(request, folder)
 
 

@@ -127,7 +127,10 @@ class Experience:
         seconds: float,
         predicted: float | None = None,
     ) -> Trial:
-        """Return what a training by *settings* has given, where a full one has those of *base* but for the recipe."""
+        """Return what a training by *settings* has given, where a full one has those of *base* but for the recipe.
+
+        An R² below 0 is worth as little as a training that diverged: 0.
+        """
         # Accuracies can be compared where all else is equal.
         run = f"{self.task} {size} {self.seed} {self.teacher_accuracy} {base}"
         return Trial(
@@ -141,7 +144,7 @@ class Experience:
             settings=recipe.as_dict(),
             schedule=settings.schedule,
             loss=settings.method,
-            accuracy=accuracy,
+            accuracy=max(accuracy, 0.0),
             teacher_accuracy=self.teacher_accuracy,
             epochs=settings.epochs,
             full_epochs=base.epochs,

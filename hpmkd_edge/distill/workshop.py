@@ -16,6 +16,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from torch import nn
 
 from hpmkd_edge import kernels
 from hpmkd_edge.distill.executors import WORTH_PROCESSES_S, InProcess
@@ -83,14 +84,17 @@ class Order:
     saved: Path
 
 
-def carry_out(_context: object, stop: Callable[[], bool], order: Order) -> str | None:
+def carry_out(_context: object, stop: Callable[[], bool], order: Order, module: nn.Module | None = None) -> str | None:
     """Train what *order* says, in whichever process this is; its state file holds the outcome.
+
+    Args:
+        module: what `build` makes of the order, or None to make it here.
 
     Returns:
         Why the training failed, where it did and may.
     """
     try:
-        _train(order, stop)
+        _train(order, stop, module or build(order))
     except TrainingFailed as error:
         if not order.assignment.may_fail:
             raise
@@ -98,9 +102,14 @@ def carry_out(_context: object, stop: Callable[[], bool], order: Order) -> str |
     return None
 
 
-def _train(order: Order, stop: Callable[[], bool]) -> Trained:
+def build(order: Order) -> nn.Module:
+    """Return the student of *order* with the weights that it begins with."""
     asked = order.assignment
-    module = begin(order.family.build(asked.size, order.shape, order.seed), asked.start)
+    return begin(order.family.build(asked.size, order.shape, order.seed), asked.start)
+
+
+def _train(order: Order, stop: Callable[[], bool], module: nn.Module) -> Trained:
+    asked = order.assignment
     return train_link(
         module,
         asked.lesson,
@@ -186,16 +195,23 @@ class Workshop:
     def _in_threads(self, orders: Sequence[Order]) -> None:
         """Train *orders* by compiled loops, which let go of the interpreter; their states are left in the folder."""
         broken = Event()
+        # Here and not in the threads: weights are drawn from the process's one generator.
+        modules = [build(order) for order in orders]
 
-        def attempt(order: Order) -> str | None:
+        def stopped() -> bool:
+            return self.stop() or broken.is_set()
+
+        def attempt(order: Order, module: nn.Module) -> str | None:
             try:
-                return carry_out(None, lambda: self.stop() or broken.is_set(), order)
+                if stopped():
+                    raise Interrupted(f"{order.assignment.label}: stopped before it began.")
+                return carry_out(None, stopped, order, module)
             except BaseException:
                 broken.set()  # the others save their states and stop
                 raise
 
         with ThreadPoolExecutor(min(self.workers, len(orders))) as pool:
-            ended = [pool.submit(attempt, order) for order in orders]
+            ended = [pool.submit(attempt, *one) for one in zip(orders, modules, strict=True)]
         errors = [error for one in ended if (error := one.exception()) is not None]
         for error in sorted(errors, key=lambda error: isinstance(error, Interrupted)):
             raise error  # what broke, not those that were stopped for it
@@ -276,7 +292,7 @@ class Workshop:
         if self._has_failed(order):
             return None
         try:
-            trained = _train(order, self.stop)
+            trained = _train(order, self.stop, build(order))
         except TrainingFailed as error:
             if not order.assignment.may_fail:
                 raise

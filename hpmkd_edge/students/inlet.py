@@ -84,6 +84,7 @@ class TableInlet:
             "input": "one array [N, 1] a column: float32 (NaN is missing), string ('' is missing) or int64"
             f" ({MISSING_NUMBER} is missing)",
             "columns": [asdict(column) for column in self.encoding.columns],
+            "edges": self.encoding.edges,
             **({} if self.scale is None else {"value": "answer * deviation + mean", **asdict(self.scale)}),
         }
 

@@ -27,13 +27,20 @@ def _perceptron(shape: Shape, width: int, depth: int) -> nn.Module:
 
 
 def linear_layers(module: nn.Module) -> tuple[nn.Linear, ...]:
-    """Return the layers of a perceptron: linear with biases, a ReLU between any two; none of any other module."""
-    if not isinstance(module, nn.Sequential):
+    """Return the layers of a perceptron: linear with biases, a ReLU between any two; none of any other module.
+
+    No other either where a user's module is one but for a subclass, a parametrization, a layer that comes twice, or a
+    weight that is not to be trained.
+    """
+    if type(module) is not nn.Sequential:
         return ()
-    layers = [layer for layer in module if not isinstance(layer, nn.Flatten)]
-    linear = tuple(layer for layer in layers[::2] if isinstance(layer, nn.Linear) and layer.bias is not None)
-    turned = all(isinstance(layer, nn.ReLU) for layer in layers[1::2])
-    return linear if turned and len(layers) == 2 * len(linear) - 1 else ()
+    layers = [layer for layer in module if type(layer) is not nn.Flatten]
+    linear = tuple(layer for layer in layers[::2] if type(layer) is nn.Linear and layer.bias is not None)
+    turned = all(type(layer) is nn.ReLU for layer in layers[1::2])
+    parameters = list(module.parameters())
+    own = len(parameters) == 2 * len(linear) and all(parameter.requires_grad for parameter in parameters)
+    hooked = any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
+    return linear if turned and own and not hooked and len(layers) == 2 * len(linear) - 1 else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from threading import Lock
-from typing import Final
 
 import torch
 from torch import nn
@@ -13,13 +11,10 @@ from torch import nn
 from hpmkd_edge.errors import BadStudent
 from hpmkd_edge.students.family import Size, count_parameters
 
-_DRAWING: Final = Lock()
-
 
 def build_seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
     """Call *make* with torch's generator at *seed*, and leave the generator as it was."""
-    # The generator is the process's: threads that train side by side would draw from each other's seed.
-    with _DRAWING, torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return make()
 

@@ -53,7 +53,9 @@ def read_labels(values_N: NDArray[Any], where: str, *, goal: Goal | None, table:
         return Labels(codes=_values(values_N, where), classes=())
     found = _sign_of_values(values_N) if goal is None and table else None
     if found is not None:
-        note = f"The {where} holds {found}, so it is learned by value; --goal classes would take each for a class."
+        whole = bool((values_N == np.trunc(values_N)).all())
+        other = "; --goal classes would take each for a class" if whole else ""
+        note = f"The {where} holds {found}, so it is learned by value{other}."
         return Labels(codes=_values(values_N, where), classes=(), note=note)
     return code_labels(values_N, where, most_floats=None if goal == "classes" else MOST_CLASSES)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hpmkd_edge.errors import BadTeacher
 from hpmkd_edge.store.objects import digest_of_file
-from hpmkd_edge.tasks.task import Column, Goal, Inputs, Rows, Table
+from hpmkd_edge.tasks.task import Goal, Inputs, Rows, Table
 from hpmkd_edge.teachers.answers import (
     AS_LOGARITHMS,
     AS_VALUES,
@@ -27,6 +27,7 @@ from hpmkd_edge.teachers.answers import (
     logarithms,
     running,
 )
+from hpmkd_edge.teachers.booster_columns import check_kind
 from hpmkd_edge.teachers.class_order import class_order
 from hpmkd_edge.teachers.digest import digest_of
 from hpmkd_edge.teachers.features import check_names, check_numbers, data_frame, number_matrix
@@ -217,22 +218,8 @@ def _fitted_to(booster: Booster, table: Table, name: str) -> Booster:
     assert booster.names is not None
     check_names(name, booster.names, table)
     for one in booster.names:
-        _check_kind(booster, own[one], name)
+        check_kind(own[one], name, categories=booster.categories, words=booster.words)
     return booster
-
-
-def _check_kind(booster: Booster, column: Column, name: str) -> None:
-    takes_category = column.name in booster.categories or column.name in booster.words
-    if takes_category and column.kind == "number":
-        raise BadTeacher(
-            f"{name} takes {column.name!r} as a category; the task reads it as numbers, and --schema with "
-            f"`{column.name}: category` is needed."
-        )
-    if not takes_category and column.kind == "category":
-        raise BadTeacher(
-            f"{name} takes {column.name!r} as numbers, and does not say which; the task's column is a category. A "
-            "model fitted on categories of pandas, or the column as numbers, is needed."
-        )
 
 
 def _input(booster: Booster, table: Table) -> pd.DataFrame | NDArray[np.float32]:

@@ -177,6 +177,20 @@ def test_other_networks_and_lessons_are_left_to_torch():
     assert not linear_layers(nn.Sequential(nn.Linear(2, 2, bias=False)))
     assert not linear_layers(nn.Sequential(nn.ReLU(), nn.Linear(2, 2)))
     assert not linear_layers(nn.Sequential())
+    twice, frozen = nn.Linear(3, 3), perceptron()
+    frozen[1].bias.requires_grad_(False)
+
+    class Logarithmic(nn.Linear):
+        def forward(self, rows):
+            return super().forward(rows.log1p())
+
+    for odd in (
+        nn.Sequential(twice, nn.ReLU(), twice),
+        nn.Sequential(Logarithmic(3, 3)),
+        nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(3, 3)), nn.ReLU(), nn.Linear(3, 2)),
+        frozen,
+    ):
+        assert not linear_layers(odd)
     assert [len(linear_layers(perceptron(depth))) for depth in (0, 1, 2)] == [1, 2, 3]
 
     inlet = ImageInlet(mean=(0.5,), deviation=(1.0,), sides=(2, 3))

@@ -1,6 +1,7 @@
 """Where students are trained: what is finished is found, what differs has another key, and workers change nothing."""
 
 import math
+import threading
 from dataclasses import asdict, fields, replace
 
 import pytest
@@ -165,6 +166,34 @@ def test_compiled_trainings_side_by_side_end_as_one_after_the_other(in_threads, 
         assert_same(one, other)
         assert_same(one, found)
     assert not torch.equal(weights_of(here[0]), weights_of(here[1]))
+
+
+def test_students_that_are_trained_in_threads_are_built_in_the_main_one(in_threads):
+    """Their weights are drawn from the process's one generator, which no two threads may move."""
+    make, asked = in_threads
+    built = []
+
+    class Watched:
+        name, digest = "mlp", "mlp-1"
+
+        def build(self, size, shape, seed):
+            built.append(threading.current_thread() is threading.main_thread())
+            return FAMILIES["mlp"].build(size, shape, seed)
+
+    trained = replace(make("a", workers=2), family=Watched()).train_all(asked)
+
+    assert len(trained) == 3
+    assert all(built)
+
+
+def test_what_waits_for_a_thread_when_the_user_stops_is_not_begun(in_threads):
+    """Two are under way, and the third trains no epoch."""
+    make, asked = in_threads
+    stop = Stop(after=3)
+    with pytest.raises(Interrupted, match="stopped"):
+        make("a", workers=2, stop=stop).train_all(asked)
+
+    assert stop.asked <= 6
 
 
 def test_a_compiled_training_that_may_not_fail_stops_those_beside_it(in_threads):

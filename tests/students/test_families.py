@@ -1,19 +1,15 @@
 """Every family's ladder rises, and each rung is what it says."""
 
-import time
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from hpmkd_edge.errors import BadStudent
 from hpmkd_edge.students.choose import FAMILIES, open_family
 from hpmkd_edge.students.family import Shape, count_parameters
 from hpmkd_edge.students.inlet import fit_inlet
-from hpmkd_edge.students.rungs import build_seeded
 from hpmkd_edge.tasks.source import open_task
 
 IMAGES = Shape(features=(3, 32, 32), classes=10)
@@ -112,7 +108,6 @@ def test_a_user_s_function_is_a_family(digits, tmp_path):
 
 STUDENTS = """
 import torch
-from torch import nn
 from torch import nn
 
 SHAPE = ("features", "classes")
@@ -216,22 +211,3 @@ def test_the_inlet_gives_each_channel_mean_zero_and_deviation_one(digits):
     assert features.shape[1:] == inlet.features
     np.testing.assert_allclose(features.mean((0, 2, 3)), 0, atol=1e-5)
     np.testing.assert_allclose(features.std((0, 2, 3), correction=0), 1, atol=1e-5)
-
-
-def test_modules_that_are_built_in_two_threads_are_those_of_their_seeds():
-    """The generator that weights are drawn from is the process's: one module waits for the other."""
-
-    def make():
-        first = nn.Linear(3, 3)
-        time.sleep(0.01)  # lets the other thread in
-        return nn.Sequential(first, nn.Linear(3, 3))
-
-    def weights(seed):
-        return torch.cat([value.reshape(-1) for value in build_seeded(make, seed).parameters()])
-
-    alone = [weights(seed) for seed in range(4)]
-    with ThreadPoolExecutor(4) as pool:
-        beside = list(pool.map(weights, range(4)))
-
-    for one, other in zip(alone, beside, strict=True):
-        assert torch.equal(one, other)

@@ -251,3 +251,28 @@ def test_a_missing_library_and_images_are_sentences(tmp_path, monkeypatch, numbe
     monkeypatch.setattr("hpmkd_edge.teachers.boosters.find_spec", lambda name: None)
     with pytest.raises(BadTeacher, match=r"needs the catboost package.*pip install 'hpmkd-edge\[boosting\]'"):
         opened(path, numbers)
+
+
+@pytest.mark.parametrize(
+    ("learned", "needed"),
+    [
+        (lambda column: column.astype(str), "`code: text`"),
+        (lambda column: column.astype(float), "a model fitted on numbers, text or whole numbers"),
+    ],
+)
+def test_categories_of_another_type_are_refused(tmp_path, learned, needed):
+    """Not one value of the task would be known: the teacher would see a column of nothing, and answer all the same."""
+    table, labels = table_and_labels(2)
+    code = table.columns[2].values
+    frame = pd.DataFrame({"code": pd.Series(learned(np.where(code == MISSING_NUMBER, 3, code))).astype("category")})
+    model = lightgbm.LGBMClassifier(n_estimators=3, verbose=-1).fit(frame, labels)
+    model.booster_.save_model(tmp_path / "t.txt")
+
+    with pytest.raises(BadTeacher, match=needed):
+        open_teacher(
+            str(tmp_path / "t.txt"),
+            task=task_of(Table(columns=table.columns[2:]), labels, ("0", "1")),
+            weights=None,
+            normalize=None,
+            trust=False,
+        )

@@ -198,7 +198,7 @@ def library_command(files: Files, folder: Path) -> list[str]:
 def our_command(files: Files, folder: Path) -> list[str]:
     """Return the command of our side: what a user has to say, and no more."""
     return [
-        *("hpmkd-edge", "distill", "--data", str(files.table)),
+        *(str(Path(sys.executable).with_name("hpmkd-edge")), "distill", "--data", str(files.table)),
         *("--label", "class", "--split", "split", "--teacher", str(files.teacher), "--trust"),
         *("--compression", f"{COMPRESSION:g}", "--output", str(folder / "run"), "--quiet", *QUICK),
     ]

@@ -229,19 +229,25 @@ def run_ours(files: Files, folder: Path) -> dict[str, Any]:
     }
 
 
+def as_typed(command: Sequence[str]) -> str:
+    """Return *command* as a person would type it here: paths below the current folder relative to it."""
+    here = Path.cwd()
+    return shlex.join(str(Path(one).relative_to(here)) if one.startswith(f"{here}/") else one for one in command)
+
+
 def outcome_of(side: str, files: Files, folder: Path, *, again: bool) -> dict[str, Any]:
     """Return what *side* made of a set: as it was kept, or by running it."""
-    command = (library_command if side == "library" else our_command)(files, folder)
+    command = as_typed((library_command if side == "library" else our_command)(files, folder))
     inputs = [digest_of_file(path) for path in (files.table, files.arrays, files.teacher)]
     kept = folder / f"{side}.json"
     if kept.exists() and not again:
         found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
-        if (found["command"], found["inputs"]) == (shlex.join(command), inputs):
+        if (found["command"], found["inputs"]) == (command, inputs):
             return found
     made_of = (run_library if side == "library" else run_ours)(files, folder)
     found = {
         "side": side,
-        "command": shlex.join(command),
+        "command": command,
         "inputs": inputs,
         "commit": commit_of(Path(__file__)),
         **made_of,

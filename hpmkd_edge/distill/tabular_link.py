@@ -25,8 +25,7 @@ from hpmkd_edge.plan.settings import Settings
 from hpmkd_edge.students.inlet import TableInlet
 from hpmkd_edge.students.mlp import linear_layers
 
-# What changes between two epochs' guidance: the view, the temperature, and the guides that are left out of a step.
-MOST_KEPT: Final = 16
+MOST_KEPT: Final = 16  # views and temperatures for which one guide's targets are kept from epoch to epoch
 
 
 def may_compile(lesson: Lesson, settings: Settings) -> bool:
@@ -102,30 +101,35 @@ class TabularTraining:
 
     def _guidance(self, view: int, heat: float, order_N: NDArray[np.int64], kept: list[list[int]]) -> Guidance | None:
         """Return all guides of a *view*, and the earlier student, as one; a guide left out of a step weighs nothing."""
-        lesson, settings = self.lesson, self.settings
-        if not lesson.guides:
+        if not self.lesson.guides:
             return None
-        if len(lesson.guides) == 1 and (view, heat) in self.guidance:
-            return self.guidance[view, heat]
-        rows, batch = len(self.labels_N), min(settings.batch, len(self.labels_N))
-        weights_GN = np.zeros((len(lesson.guides), rows), np.float32)
+        if len(self.lesson.guides) > 1:
+            return self._folded(view, heat, self._heard(order_N, kept))
+        if (view, heat) not in self.guidance:
+            if len(self.guidance) == MOST_KEPT:  # a temperature that moves comes to no epoch twice
+                self.guidance.clear()
+            always_1N = np.full((1, len(self.labels_N)), self.settings.kd_weight, np.float32)
+            self.guidance[view, heat] = self._folded(view, heat, always_1N)
+        return self.guidance[view, heat]
+
+    def _heard(self, order_N: NDArray[np.int64], kept: list[list[int]]) -> NDArray[np.float32]:
+        """Return what each guide's rows weigh, [G, N], where a step hears only those that are *kept* for it."""
+        rows, batch = len(self.labels_N), min(self.settings.batch, len(self.labels_N))
+        weights_GN = np.zeros((len(self.lesson.guides), rows), np.float32)
         for step, heard in enumerate(kept):
             rows_B = order_N[step * batch : (step + 1) * batch]
             for guide in heard:
-                weights_GN[guide, rows_B] = settings.kd_weight / len(heard)
-        if len(lesson.guides) == 1:
-            weights_GN[:] = settings.kd_weight
-        answers = [guide[view].numpy() for guide in lesson.guides]
-        weights = list(weights_GN)
+                weights_GN[guide, rows_B] = self.settings.kd_weight / len(heard)
+        return weights_GN
+
+    def _folded(self, view: int, heat: float, weights_GN: NDArray[np.float32]) -> Guidance:
+        """Return the guides with their rows' weights, and the earlier student if there is one, as one guide."""
+        lesson = self.lesson
+        answers, weights = [guide[view].numpy() for guide in lesson.guides], list(weights_GN)
         if lesson.reference is not None:
             answers.append(lesson.reference.logits[view].numpy())
             weights.append(lesson.reference.weights[view].numpy() * np.float32(lesson.reference.strength))
-        guidance = soft_targets(answers, weights, method=settings.method, temperature=heat)
-        if len(lesson.guides) == 1:
-            if len(self.guidance) == MOST_KEPT:  # a temperature that moves comes to no epoch twice
-                self.guidance.clear()
-            self.guidance[view, heat] = guidance
-        return guidance
+        return soft_targets(answers, weights, method=self.settings.method, temperature=heat)
 
     def _teacher_loss(self, view: int) -> float:
         """Return the nearest guide's loss on the labels of a view: one number, however often it is asked."""

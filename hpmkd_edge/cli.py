@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from hpmkd_edge import __version__
-from hpmkd_edge.conduct import before_a_run, reader_may_leave, refuse_targets, stopped_at_once
+from hpmkd_edge.conduct import before_a_run, folder_of, reader_may_leave, refuse_targets, stopped_at_once
 from hpmkd_edge.errors import BadConfiguration, EdgeError
 from hpmkd_edge.flags import takes_request
 from hpmkd_edge.request import Request
@@ -92,9 +92,9 @@ def compress(
     from hpmkd_edge.report.gate import exit_code_of
     from hpmkd_edge.report.machine import reports_to_json
     from hpmkd_edge.report.terminal import show
-    from hpmkd_edge.run_folder import PARTIAL, default_output
+    from hpmkd_edge.run_folder import default_output
 
-    folder = output or default_output(request) if resume is None else Path(str(resume).removesuffix(PARTIAL))
+    folder = folder_of(output or default_output(request), resume)
     # What a user's own code prints is no result.
     with stopped_at_once(folder), redirect_stdout(sys.stderr):
         reports = run(request, output=folder) if resume is None else take_up(resume)
@@ -138,9 +138,8 @@ def distill(
     from hpmkd_edge.distillation import distillation_output, resume_distillation
     from hpmkd_edge.report.machine import to_json
     from hpmkd_edge.report.terminal import show_distilled
-    from hpmkd_edge.run_folder import PARTIAL
 
-    folder = output or distillation_output(request) if resume is None else Path(str(resume).removesuffix(PARTIAL))
+    folder = folder_of(output or distillation_output(request), resume)
     with stopped_at_once(folder), redirect_stdout(sys.stderr):
         distilled = run(request, output=folder) if resume is None else resume_distillation(resume)
     print(f"hpmkd-edge: the student is in {folder}", file=sys.stderr)
@@ -183,9 +182,8 @@ def ablate(
     from hpmkd_edge.ablation import ablation_output, resume_ablation
     from hpmkd_edge.report.ablation_text import show
     from hpmkd_edge.report.machine import to_json
-    from hpmkd_edge.run_folder import PARTIAL
 
-    folder = output or ablation_output(request) if resume is None else Path(str(resume).removesuffix(PARTIAL))
+    folder = folder_of(output or ablation_output(request), resume)
     with stopped_at_once(folder):
         evidence = resume_ablation(resume) if resume else run(request, output=folder, seeds=seeds, arms=arm)
     print(f"hpmkd-edge: the evidence is in {folder}", file=sys.stderr)

@@ -47,6 +47,13 @@ def stopped_at_once(folder: Path) -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
+def folder_of(output: Path, resume: Path | None) -> Path:
+    """Return where a run will lie: at *output*, or where the interrupted one that is taken up was to lie."""
+    from hpmkd_edge.run_folder import PARTIAL
+
+    return output if resume is None else Path(str(resume).removesuffix(PARTIAL))
+
+
 def refuse_targets(context: typer.Context, command: str) -> None:
     """Stop where a flag is given that *command* would not look at."""
     idle = [f"--{name}" for name in ("target", "targets", "rounds", "protocol") if is_typed(context, name)]

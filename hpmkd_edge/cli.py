@@ -5,15 +5,16 @@ from __future__ import annotations
 import sys
 import traceback
 from contextlib import redirect_stdout
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from hpmkd_edge import __version__
+from hpmkd_edge.commands import memory, profiling, targets
+from hpmkd_edge.commands.options import Format, Output, Quiet, TargetsFile, Verbose
 from hpmkd_edge.conduct import before_a_run, folder_of, reader_may_leave, refuse_targets, stopped_at_once
-from hpmkd_edge.errors import BadConfiguration, EdgeError
+from hpmkd_edge.errors import EdgeError
 from hpmkd_edge.flags import takes_request
 from hpmkd_edge.request import Request
 
@@ -28,28 +29,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-targets_app = typer.Typer(help="Look at targets and check a file of them.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(targets_app, name="targets")
-memory_app = typer.Typer(
-    help="Look at what is kept between runs, and make room.", no_args_is_help=True, rich_markup_mode=None
-)
-app.add_typer(memory_app, name="memory")
-
-
-class Format(str, Enum):
-    """How results are printed."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-TargetsFile = Annotated[
-    Path | None,
-    typer.Option("--targets", help="Your own targets, in the form of targets.yaml.", metavar="FILE"),
-]
-Output = Annotated[Format, typer.Option("--format", help="For people, or for machines.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars, no table.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log to stderr what is done.")]
+app.add_typer(targets.app, name="targets")
+app.add_typer(memory.app, name="memory")
 
 
 @app.callback(invoke_without_command=True)
@@ -232,139 +213,7 @@ def gate(
     raise typer.Exit(exit_code_of(verdicts))
 
 
-@app.command(
-    epilog="""\b
-Examples:
-  hpmkd-edge profile student.onnx --target host
-  hpmkd-edge profile student.onnx --target jetson --protocol standard --output jetson-profile.json"""
-)
-def profile(
-    model: Annotated[Path, typer.Argument(help="An ONNX file.")],
-    target: Annotated[str, typer.Option(help="Whose runtime, threads and cost budgets to use.")] = "host",
-    targets: TargetsFile = None,
-    preprocessing: Annotated[
-        Path | None, typer.Option(help="The ONNX file that runs before it, of a student in two.", metavar="FILE")
-    ] = None,
-    protocol: Annotated[str, typer.Option(help="How long to measure: quick, standard or mlperf.")] = "quick",
-    output: Annotated[Path | None, typer.Option(help="Write the measurement here.", metavar="FILE")] = None,
-    format: Output = Format.TEXT,  # noqa: A002
-) -> None:
-    """Measure a model file here, and judge what it costs; accuracy is the gate's."""
-    from hpmkd_edge.bench.measurement import measure
-    from hpmkd_edge.bench.profile import write_profile
-    from hpmkd_edge.bench.protocol import SAMPLINGS
-    from hpmkd_edge.bench.runtimes.feeds import feeds_of_file
-    from hpmkd_edge.errors import unknown
-    from hpmkd_edge.export.artifact import follows_another
-    from hpmkd_edge.report.gate import exit_code_of
-    from hpmkd_edge.report.machine import verdicts_to_json
-    from hpmkd_edge.report.terminal import show_verdicts
-    from hpmkd_edge.targets import find_target, load_targets
-    from hpmkd_edge.verdict import judge_cost
-
-    wanted = find_target(target, load_targets(targets))
-    if protocol not in SAMPLINGS:
-        raise unknown("protocol", protocol, SAMPLINGS)
-    for path in filter(None, (model, preprocessing)):
-        if not path.is_file():
-            raise BadConfiguration(f"there is no file {path.absolute()}; an ONNX file is needed.")
-    feeds = feeds_of_file(preprocessing or model)
-    if preprocessing is None and follows_another(model):
-        raise BadConfiguration(f"{model} is the second file of a student in two; --preprocessing is needed, the first.")
-    measured = measure(
-        model,
-        runtime=wanted.runtime,
-        feeds=feeds,
-        sampling=SAMPLINGS[protocol],
-        threads=wanted.threads,
-        precision="fp32",
-        preprocessing=preprocessing,
-    )
-    if output is not None:
-        write_profile(measured, output)
-    verdict = judge_cost(
-        wanted,
-        profile=measured,
-        model_bytes=sum(path.stat().st_size for path in (model, preprocessing) if path is not None),
-    )
-    with reader_may_leave():
-        if format is Format.JSON:
-            print(verdicts_to_json([verdict]))
-        else:
-            show_verdicts([verdict])
-    raise typer.Exit(exit_code_of([verdict]))
-
-
-@targets_app.command("list")
-def list_targets(targets: TargetsFile = None, format: Output = Format.TEXT) -> None:  # noqa: A002
-    """List the targets by name."""
-    from hpmkd_edge.report.catalog import targets_as_text
-    from hpmkd_edge.report.machine import to_json
-    from hpmkd_edge.targets import load_targets
-
-    known = load_targets(targets)
-    with reader_may_leave():
-        print(to_json(known) if format is Format.JSON else targets_as_text(known))
-
-
-@targets_app.command("show")
-def show_target(name: str, targets: TargetsFile = None, format: Output = Format.TEXT) -> None:  # noqa: A002
-    """Show one target: its device's facts, runtime and budgets.
-
-    Of a label that is a value, r2 and mae are judged; without r2, the max_drop of accuracy is read as R².
-    """
-    from hpmkd_edge.report.catalog import target_as_text
-    from hpmkd_edge.report.machine import to_json
-    from hpmkd_edge.targets import find_target, load_targets
-
-    found = find_target(name, load_targets(targets))
-    with reader_may_leave():
-        print(to_json(found) if format is Format.JSON else target_as_text(found))
-
-
-@targets_app.command("check")
-def check_targets(file: Annotated[Path, typer.Argument(help="A file in the form of targets.yaml.")]) -> None:
-    """Check a file of targets: 0 if it can be used, else 2 with the line and the key."""
-    from hpmkd_edge.targets import load_targets
-
-    print(f"{file}: {len(load_targets(file))} targets can be used with it.")
-
-
-@memory_app.command("show")
-def show_memory(format: Output = Format.TEXT) -> None:  # noqa: A002
-    """Say what is kept: teachers' answers, trainings, and what was tried on which task."""
-    from hpmkd_edge.plan.memory import summarize
-    from hpmkd_edge.report.machine import to_json
-    from hpmkd_edge.report.memory import summary_as_text
-    from hpmkd_edge.store.opening import open_store
-
-    summary = summarize(open_store())
-    with reader_may_leave():
-        print(to_json(summary) if format is Format.JSON else summary_as_text(summary))
-
-
-@memory_app.command(
-    "prune",
-    epilog="""\b
-Examples:
-  hpmkd-edge memory prune --gb 2
-  hpmkd-edge memory prune --trials 1000""",
-)
-def prune_memory(
-    gb: Annotated[float | None, typer.Option(help="Keep at most so many GB of files, those used last.", min=0)] = None,
-    trials: Annotated[int | None, typer.Option(help="Keep at most so many trials, the latest.", min=0)] = None,
-) -> None:
-    """Remove what was used longest ago."""
-    from hpmkd_edge.plan.memory import Memory
-    from hpmkd_edge.store.opening import open_store
-
-    if gb is None and trials is None:
-        raise BadConfiguration("nothing says how much to keep; give --gb, --trials, or both.")
-    store = open_store()
-    if gb is not None:
-        print(f"{store.prune(round(gb * 1e9)) / 1e6:,.1f} MB of files were removed.")
-    if trials is not None:
-        print(f"{Memory(store.engine).prune(trials):,} trials were removed.")
+app.command(epilog=profiling.EXAMPLES)(profiling.profile)
 
 
 def main() -> None:

@@ -27,10 +27,11 @@ FLOORS = (
     ("turns",),
     ("compress", "arms"),
     ("ablation", "distillation"),
+    ("commands",),
     ("cli",),
 )
 FORBIDDEN = {"utils", "util", "helpers", "helper", "common", "base", "core", "manager"}
-WITHOUT_TORCH = ("cli", "errors", "targets", "bench", "verdict", "record", "report")
+WITHOUT_TORCH = ("cli", "commands", "errors", "targets", "bench", "verdict", "record", "report")
 
 
 def modules():

@@ -1,0 +1,1 @@
+"""The commands that `cli` registers, one module a group."""

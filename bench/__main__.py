@@ -11,7 +11,7 @@ from hpmkd_edge.bench.measurement import measure
 from hpmkd_edge.bench.profile import Profile, write_profile
 from hpmkd_edge.bench.protocol import SAMPLINGS
 from hpmkd_edge.bench.runtimes.choose import RUNTIMES
-from hpmkd_edge.bench.runtimes.feeds import feeds_of_file
+from hpmkd_edge.bench.runtimes.feeds import feeds_of_file, parse_shapes
 from hpmkd_edge.errors import EdgeError
 from hpmkd_edge.export.artifact import PREPROCESSING_RUNTIME
 
@@ -19,16 +19,19 @@ from hpmkd_edge.export.artifact import PREPROCESSING_RUNTIME
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure as the command line asks, write the profile, print it; return the exit code."""
     asked = _parser().parse_args(arguments)
-    first = (asked.preprocessing, PREPROCESSING_RUNTIME) if asked.preprocessing else (asked.model, asked.runtime)
+    # The inputs are read here: TensorRT may be on the board alone.
+    here = asked.runtime if asked.host is None else PREPROCESSING_RUNTIME
+    first = (asked.preprocessing, PREPROCESSING_RUNTIME) if asked.preprocessing else (asked.model, here)
     try:
         profile = measure(
             asked.model,
             runtime=asked.runtime,
-            feeds=feeds_of_file(first[0], runtime=first[1]),
+            feeds=feeds_of_file(first[0], runtime=first[1], shapes=parse_shapes(asked.shape)),
             sampling=SAMPLINGS[asked.protocol],
             threads=asked.threads,
             precision=asked.precision,
             preprocessing=asked.preprocessing,
+            host=asked.host,
         )
         write_profile(profile, asked.output)
     except EdgeError as error:
@@ -50,6 +53,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--runtime", choices=sorted(RUNTIMES), default="onnxruntime")
     parser.add_argument("--protocol", choices=list(SAMPLINGS), default="standard")
     parser.add_argument("--threads", type=int, default=1, help="within an operator, on a CPU")
+    parser.add_argument("--host", metavar="ssh://USER@BOARD[:PORT]", help="measure there; it needs no more than here")
+    parser.add_argument(
+        "--shape", action="append", default=[], metavar="NAME=SIZES", help="of an input whose axes are open; repeatable"
+    )
     parser.add_argument("--precision", default="fp32", help="what the record calls the file's")
     parser.add_argument("--output", type=Path, default=Path("profile.json"))
     return parser

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from hpmkd_edge.bench.profile import Host
+from hpmkd_edge.bench.profile import Host, State
 from hpmkd_edge.errors import RuntimeUnavailable
 
 NVPMODEL_TIMEOUT_S: Final = 10.0
@@ -35,6 +35,38 @@ def describe_host() -> Host:
         governor=_content("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         power_mode=_power_mode(),
     )
+
+
+def read_state() -> State:
+    """Return clocks, temperature and load at this moment, as far as the kernel tells; it takes under a millisecond."""
+    affinity = tuple(sorted(os.sched_getaffinity(0)))
+    clocks = [_number(Path(f"/sys/devices/system/cpu/cpu{core}/cpufreq/scaling_cur_freq")) for core in affinity]
+    known = [clock / 1000 for clock in clocks if clock]
+    sensors = [_number(path) for path in sorted(Path("/sys/class/thermal").glob("thermal_zone*/temp"))]
+    # A sensor that is switched off reads as 0 or far below.
+    temperatures = [value / 1000 for value in sensors if value is not None and value > 0]
+    graphics = [_number(path) for path in sorted(Path("/sys/class/devfreq").glob("*gpu*/cur_freq"))]
+    return State(
+        clock_mhz=max(known) if known else _listed_clock(Path("/proc/cpuinfo"), affinity),
+        gpu_clock_mhz=next((hertz / 1e6 for hertz in graphics if hertz), None),
+        temperature_c=max(temperatures, default=None),
+        load_average=os.getloadavg()[0],
+        affinity=affinity,
+    )
+
+
+def _listed_clock(cpuinfo: Path, affinity: tuple[int, ...]) -> float | None:
+    """Return what /proc/cpuinfo says of the cores of *affinity*: an x86's, with no frequency driver."""
+    found = re.findall(r"^cpu MHz\s*:\s*([\d.]+)", cpuinfo.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+    return max((float(found[core]) for core in affinity if core < len(found)), default=None)
+
+
+def _number(path: Path) -> float | None:
+    """Return the number in *path*; None where there is none, as in a sensor that is asleep."""
+    try:
+        return float(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
 
 
 def _model() -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hpmkd_edge.bench.profile import Host, Shape, State
 from hpmkd_edge.bench.protocol import Sampling
 from hpmkd_edge.bench.runtimes.runtime import Feeds
 from hpmkd_edge.bench.strict_json import decode, parse
@@ -36,9 +37,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What one process saw of one model; its samples lie beside as arrays."""
+    """What one process saw of one model; its samples lie beside as arrays.
+
+    Attributes:
+        preprocessing_version: of the runtime that runs before the model; None where nothing does.
+        shapes: what the model itself was fed, behind its preprocessing.
+        off_macs: multiply-adds that other providers than the first execute; None where it is alone, or was not asked.
+    """
 
     runtime_version: str
+    preprocessing_version: str | None = None
     providers: tuple[str, ...]
     load_ms: float
     first_run_ms: float
@@ -47,14 +55,27 @@ class Seen:
     engine_build_s: float | None
     enqueue_share: float | None
     peak_memory_mb: float | None
+    sampled_memory_mb: float | None = None
+    baseline_memory_mb: float | None = None
+    shapes: tuple[Shape, ...] = ()
+    io: str = "copied"
+    off_macs: int | None = None
+    all_macs: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What one process saw; without models, *failure* is the name of an error class and its sentence."""
+    """What one process saw; without models, *failure* is the name of an error class and its sentence.
+
+    Attributes:
+        host: the machine that the process ran on; None beside a failure.
+        states: that machine before and after the timing.
+    """
 
     models: tuple[Seen, ...]
     failure: tuple[str, ...]
+    host: Host | None = None
+    states: tuple[State, ...] = ()
 
 
 def write_job(folder: Path, job: Job, feeds: tuple[Feeds, ...]) -> None:

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import fmean, median
 from typing import Final
 
 from hpmkd_edge import __version__
-from hpmkd_edge.bench.host import describe_host
-from hpmkd_edge.bench.job import Job
+from hpmkd_edge.bench.job import Job, Seen
+from hpmkd_edge.bench.placement import share_on
 from hpmkd_edge.bench.process import Visit, visit
-from hpmkd_edge.bench.profile import Host, Preprocessing, Profile
+from hpmkd_edge.bench.profile import Preprocessing, Profile, Shape
 from hpmkd_edge.bench.protocol import Sampling
-from hpmkd_edge.bench.runtimes.choose import choose_runtime
+from hpmkd_edge.bench.runtimes.choose import RUNTIMES, choose_runtime
 from hpmkd_edge.bench.runtimes.runtime import Feeds, check_file
-from hpmkd_edge.errors import BadConfiguration
+from hpmkd_edge.errors import BadConfiguration, unknown
 from hpmkd_edge.export.artifact import PREPROCESSING_RUNTIME
+from hpmkd_edge.export.graph_costs import arena_bytes, node_costs
 
 # An engine may take ten minutes to build, and MLPerf's sampling takes ten more.
 TIMEOUT_S: Final = 1800.0
+
+_Send = Callable[[Job, tuple[Feeds, ...], float], Visit]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +38,9 @@ class _Plan:
     threads: int
     sampling: Sampling
     timeout_s: float
+    host: str | None
 
-    def visit(self, models: Sequence[_Model], *, timed: bool) -> Visit:
+    def visit(self, models: Sequence[_Model], send: _Send, *, timed: bool) -> Visit:
         """Send *models* into one fresh process."""
         job = Job(
             runtime=self.runtime,
@@ -44,7 +50,7 @@ class _Plan:
             names=tuple(tuple(model.feeds) for model in models),
             sampling=self.sampling if timed else None,
         )
-        return visit(job, tuple(model.feeds for model in models), self.timeout_s)
+        return send(job, tuple(model.feeds for model in models), self.timeout_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +73,7 @@ def measure(
     precision: str = "fp32",
     preprocessing: Path | None = None,
     timeout_s: float = TIMEOUT_S,
+    host: str | None = None,
 ) -> Profile:
     """Measure one model file: latency beside the reference model, memory, load, first run, warm-up.
 
@@ -79,13 +86,14 @@ def measure(
         precision: what the record calls the file's.
         preprocessing: the file that ONNX Runtime runs before it, in the same timed call; *feeds* are then that file's.
         timeout_s: for each process.
+        host: `ssh://user@board[:port]` to measure there; None for here.
 
     Raises:
         BadConfiguration: there is no such runtime or file, or fewer threads than one.
         RuntimeUnavailable: the runtime cannot run here.
         MeasurementFailed: the file cannot be loaded or run, or a process crashed or took too long.
     """
-    plan = _Plan(runtime=runtime, threads=threads, sampling=sampling, timeout_s=timeout_s)
+    plan = _Plan(runtime=runtime, threads=threads, sampling=sampling, timeout_s=timeout_s, host=host)
     model = _Model(path=path, preprocessing=preprocessing, feeds=feeds, precision=precision)
     (profile,) = _measure(plan, [model])
     return profile
@@ -99,11 +107,13 @@ def compare(
     sampling: Sampling,
     threads: int = 1,
     preprocessing: Sequence[Path | None] | None = None,
+    precisions: Sequence[str] | None = None,
     timeout_s: float = TIMEOUT_S,
+    host: str | None = None,
 ) -> tuple[Profile, ...]:
     """Measure several model files, run by run in turn in one process, so that their ratios hold.
 
-    The memory of each is taken in a process of its own. All are recorded as fp32. Otherwise as `measure`.
+    The memory of each is taken in a process of its own. Otherwise as `measure`.
 
     Args:
         paths: of the model files.
@@ -112,7 +122,9 @@ def compare(
         sampling: how long, and in how many processes.
         threads: within an operator, on a CPU.
         preprocessing: for each model the file that runs before it, or None; None where none has one.
+        precisions: what the record calls each file's; None where all are fp32.
         timeout_s: for each process.
+        host: `ssh://user@board[:port]` to measure there; None for here.
 
     Returns:
         A profile for each, in order.
@@ -120,44 +132,54 @@ def compare(
     Raises:
         BadConfiguration, RuntimeUnavailable, MeasurementFailed: as `measure`.
     """
-    plan = _Plan(runtime=runtime, threads=threads, sampling=sampling, timeout_s=timeout_s)
+    plan = _Plan(runtime=runtime, threads=threads, sampling=sampling, timeout_s=timeout_s, host=host)
     before = preprocessing or [None] * len(paths)
     models = [
-        _Model(path=path, preprocessing=first, feeds=one, precision="fp32")
-        for path, first, one in zip(paths, before, feeds, strict=True)
+        _Model(path=path, preprocessing=first, feeds=one, precision=precision)
+        for path, first, one, precision in zip(paths, before, feeds, precisions or ["fp32"] * len(paths), strict=True)
     ]
     return _measure(plan, models)
 
 
 def _measure(plan: _Plan, models: Sequence[_Model]) -> tuple[Profile, ...]:
-    choose_runtime(plan.runtime)
+    if plan.host is None:
+        choose_runtime(plan.runtime)
+    elif plan.runtime not in RUNTIMES:
+        raise unknown("runtime", plan.runtime, RUNTIMES)
     if plan.threads < 1:
         raise BadConfiguration(f"{plan.threads} threads were asked for; at least 1 is needed.")
     for path in (path for model in models for path in (model.path, model.preprocessing) if path is not None):
         check_file(path)
-    host = describe_host()
-    visits = [plan.visit(models, timed=True) for _ in range(plan.sampling.processes)]
-    profiles = []
-    for i, model in enumerate(models):
-        # A process that held only this model has taken its memory already.
-        alone = visits if len(models) == 1 else [plan.visit([model], timed=False)]
-        profiles.append(_pooled(plan, model, i, visits, _peak_memory_mb(alone), host))
-    return tuple(profiles)
+    with _sender(plan.host) as send:
+        visits = [plan.visit(models, send, timed=True) for _ in range(plan.sampling.processes)]
+        # A process that held only one model has taken its memory already.
+        alone = [visits if len(models) == 1 else [plan.visit([model], send, timed=False)] for model in models]
+    return tuple(_pooled(plan, model, i, visits, alone[i]) for i, model in enumerate(models))
 
 
-def _peak_memory_mb(visits: Sequence[Visit]) -> float | None:
-    peaks = [one.seen[0].peak_memory_mb for one in visits]
-    known = [peak for peak in peaks if peak is not None]
-    return max(known) if len(known) == len(peaks) else None
+@contextmanager
+def _sender(host: str | None) -> Iterator[_Send]:
+    """Lend what carries out jobs: here, or on the board at *host*, which is connected to as long."""
+    if host is None:
+        yield visit
+        return
+    from hpmkd_edge.bench.remote import connect
+
+    with connect(host) as board:
+        yield board.visit
 
 
-def _pooled(
-    plan: _Plan, model: _Model, i: int, visits: Sequence[Visit], peak_memory_mb: float | None, host: Host
-) -> Profile:
+def _largest(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return max(known) if len(known) == len(values) else None
+
+
+def _pooled(plan: _Plan, model: _Model, i: int, visits: Sequence[Visit], alone: Sequence[Visit]) -> Profile:
     """Join what all processes saw of the i-th model: their samples in a row, the median of their times."""
     seen = [one.seen[i] for one in visits]
-    content, before = model.path.read_bytes(), _described(model.preprocessing)
+    content, before = model.path.read_bytes(), _described(model.preprocessing, seen[0].preprocessing_version)
     builds = [one.engine_build_s for one in seen if one.engine_build_s is not None]
+    memory = [one.seen[0] for one in alone]
     shares = [one.enqueue_share for one in seen if one.enqueue_share is not None]
     return Profile(
         model=model.path.name,
@@ -180,25 +202,60 @@ def _pooled(
         enqueue_share=fmean(shares) if shares else None,
         samples_ns=tuple(int(ns) for one in visits for ns in one.samples_ns[i]),
         reference_ns=tuple(int(ns) for one in visits for ns in one.samples_ns[-1]),
-        peak_memory_mb=peak_memory_mb,
-        # A provider that is alone executes the whole graph; how several share it was not taken.
-        placement_share=1.0 if all(len(one.providers) == 1 for one in seen) else None,
-        host=host,
+        peak_memory_mb=_largest([one.peak_memory_mb for one in memory]),
+        placement_share=_placement_share(model, seen),
+        host=visits[0].host,
         tool_version=__version__,
         taken_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        shapes=tuple(Shape(name=name, sizes=array.shape) for name, array in model.feeds.items()),
+        io=seen[0].io,
+        runs=tuple(len(one.samples_ns[i]) for one in visits),
+        states=tuple(state for one in visits for state in one.states),
+        sampled_memory_mb=_largest([one.sampled_memory_mb for one in memory]),
+        baseline_memory_mb=_largest([one.baseline_memory_mb for one in memory]),
+        activation_bytes=_counted(model.path, seen[0].shapes, arena_bytes),
     )
 
 
-def _described(preprocessing: Path | None) -> Preprocessing | None:
+def _placement_share(model: _Model, seen: Sequence[Seen]) -> float | None:
+    """Return the least share of the multiply-adds on the intended provider; None where it was not taken."""
+    # A provider that is alone executes the whole graph.
+    if all(len(one.providers) == 1 for one in seen):
+        return 1.0
+    taken = [(one.off_macs, one.all_macs or 0) for one in seen if one.off_macs is not None]
+    if len(taken) < len(seen):
+        return None
+    # What a provider compiled whole shows no multiply-adds in the profile: the graph itself has them.
+    listed = _counted(model.path, seen[0].shapes, lambda *asked: sum(cost.macs for cost in node_costs(*asked)))
+    shares = [share_on(off, max(every, listed or 0)) for off, every in taken]
+    known = [share for share in shares if share is not None]
+    return min(known) if known else None
+
+
+def _counted(
+    path: Path, shapes: Sequence[Shape], count: Callable[[Path, Mapping[str, tuple[int, ...]]], int]
+) -> int | None:
+    """Return what *count* says of the graph at *path*, or None where it cannot be known here."""
+    if find_spec("onnx") is None or not shapes:
+        return None
+    try:
+        return count(path, {shape.name: shape.sizes for shape in shapes})
+    except BadConfiguration:
+        # An engine, or a graph whose shapes hang on values: a measurement is not lost for it.
+        return None
+
+
+def _described(preprocessing: Path | None, version: str | None) -> Preprocessing | None:
     if preprocessing is None:
         return None
+    assert version is not None
     content = preprocessing.read_bytes()
     return Preprocessing(
         file=preprocessing.name,
         sha256=sha256(content).hexdigest(),
         bytes=len(content),
         runtime=PREPROCESSING_RUNTIME,
-        runtime_version=choose_runtime(PREPROCESSING_RUNTIME).version(),
+        runtime_version=version,
     )
 
 

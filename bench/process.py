@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpmkd_edge.bench.job import Job, Seen, read_answer, write_job
+from hpmkd_edge.bench.profile import Host, State
 from hpmkd_edge.bench.runtimes.runtime import Feeds
 from hpmkd_edge.errors import EdgeError, MeasurementFailed
 
@@ -29,10 +30,14 @@ class Visit:
     Attributes:
         seen: one for each model.
         samples_ns: [R] for each model and, last, for the reference; empty if nothing was timed.
+        host: the machine that it ran on.
+        states: that machine before and after the timing; empty if nothing was timed.
     """
 
     seen: tuple[Seen, ...]
     samples_ns: tuple[NDArray[np.int64], ...]
+    host: Host
+    states: tuple[State, ...] = ()
 
 
 def visit(job: Job, feeds: tuple[Feeds, ...], timeout_s: float) -> Visit:
@@ -42,16 +47,32 @@ def visit(job: Job, feeds: tuple[Feeds, ...], timeout_s: float) -> Visit:
         EdgeError: what the process met, under its own class.
         MeasurementFailed: it crashed, or took longer than *timeout_s*.
     """
-    models = " and ".join(path.name for path in job.models)
     with tempfile.TemporaryDirectory(prefix="hpmkd-edge-") as name:
         folder = Path(name)
         write_job(folder, job, feeds)
         code = _run([sys.executable, "-m", "hpmkd_edge.bench.worker", name], timeout_s)
-        if code is None:
-            raise MeasurementFailed(f"measuring {models} took longer than the {timeout_s:g} s that it may.")
-        if code < 0:
-            raise MeasurementFailed(f"the process that measured {models} was killed by {_signal_name(-code)}.")
-        found = read_answer(folder)
+        return outcome(folder, job, code, timeout_s)
+
+
+def outcome(folder: Path, job: Job, code: int | None, timeout_s: float) -> Visit:
+    """Return what the process that carried out *job* has left in *folder*.
+
+    Args:
+        folder: with the answer, if there is one.
+        job: what it was asked.
+        code: its exit code, negative for a signal; None when it ran out of time.
+        timeout_s: the time that it had.
+
+    Raises:
+        EdgeError: what the process met, under its own class.
+        MeasurementFailed: there is no answer.
+    """
+    models = " and ".join(path.name for path in job.models)
+    if code is None:
+        raise MeasurementFailed(f"measuring {models} took longer than the {timeout_s:g} s that it may.")
+    if code < 0:
+        raise MeasurementFailed(f"the process that measured {models} was killed by {_signal_name(-code)}.")
+    found = read_answer(folder)
     if found is None:
         raise MeasurementFailed(
             f"the process that measured {models} ended with code {code} and no answer; its message is above."
@@ -60,7 +81,9 @@ def visit(job: Job, feeds: tuple[Feeds, ...], timeout_s: float) -> Visit:
     if answer.failure:
         kind, sentence = answer.failure
         raise _ERRORS[kind](sentence)
-    return Visit(seen=answer.models, samples_ns=samples_ns)
+    if answer.host is None:
+        raise MeasurementFailed(f"the process that measured {models} did not name its machine; it must.")
+    return Visit(seen=answer.models, samples_ns=samples_ns, host=answer.host, states=answer.states)
 
 
 def _run(command: list[str], timeout_s: float) -> int | None:

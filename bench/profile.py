@@ -17,6 +17,12 @@ from hpmkd_edge.json_file import write_json
 SCHEMA: Final = "hpmkd-edge/profile/1"
 
 NOISY_CPU: Final = 0.10
+# How far the p90s of the processes, or of thirds of the only one, may lie apart: two records then agree as well.
+UNSTEADY: Final = 0.05
+CLOCK_DRIFT: Final = 0.05
+LEAST_PART: Final = 20  # runs, below which a p90 is one outlier
+# A board that warms by more has not come to the temperature that it would work at.
+WARMER_C: Final = 10.0
 NOISY_GPU: Final = 0.025
 HOST_BOUND: Final = 0.8
 BUSY_PER_CORE: Final = 0.75
@@ -45,6 +51,32 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """The machine at one moment; None is what its kernel does not say.
+
+    Attributes:
+        clock_mhz: the fastest core's that the process may use.
+        gpu_clock_mhz: a Jetson's.
+        temperature_c: the hottest sensor's.
+        affinity: the cores that the process may use.
+    """
+
+    clock_mhz: float | None
+    gpu_clock_mhz: float | None
+    temperature_c: float | None
+    load_average: float
+    affinity: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What one input was fed."""
+
+    name: str
+    sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Preprocessing:
     """The file that runs before the model, on the CPU, in every timed call."""
 
@@ -69,6 +101,12 @@ class Profile:
     `preprocessing` is None where the model takes raw rows itself; `model_bytes` are those of both files.
     `warmup_settled` says whether the medians of two blocks came near each other within the limit.
     `enqueue_share` is the host's time to hand over the work relative to the device's to do it; None on a CPU.
+    `shapes` are of the batch that was fed. `io` is "bound" where inputs were handed to the runtime once, "copied" where
+    each timed run hands them over. `inter_threads` run operators beside each other.
+    `runs` are how many of the samples each process gave; `states` the machine before and after each one's timing.
+    `sampled_memory_mb` is the most that a look every few milliseconds found, above `baseline_memory_mb` as the peak.
+    `activation_bytes` is the arena that the graph needs; None where its shapes do not follow from those of its inputs,
+    or onnx is not installed.
     """
 
     schema: Literal["hpmkd-edge/profile/1"] = SCHEMA
@@ -97,6 +135,14 @@ class Profile:
     host: Host
     tool_version: str
     taken_at: str
+    shapes: tuple[Shape, ...] = ()
+    io: str = "copied"
+    inter_threads: int = 1
+    runs: tuple[int, ...] = ()
+    states: tuple[State, ...] = ()
+    sampled_memory_mb: float | None = None
+    baseline_memory_mb: float | None = None
+    activation_bytes: int | None = None
 
     def percentile_ms(self, p: float) -> float | None:
         """Return the p-th percentile, or None where so few runs do not support an upper bound of it."""
@@ -170,8 +216,11 @@ class Profile:
         checks: tuple[Callable[[Profile], str | None], ...] = (
             _too_few,
             _noisy,
+            _unsteady,
             _unsettled,
             _busy,
+            _clocked,
+            _warmed,
             _misplaced,
             _host_bound,
         )
@@ -227,6 +276,44 @@ def _noisy(profile: Profile) -> str | None:
     if profile.cv is None or profile.cv <= most:
         return None
     return f"the runs vary by {profile.cv:.1%} (standard deviation over mean); at most {most:.1%} is needed."
+
+
+def _unsteady(profile: Profile) -> str | None:
+    many = len(profile.runs) > 1
+    third = len(profile.samples_ns) // 3
+    ends = np.cumsum(profile.runs)[:-1] if many else [third, 2 * third]
+    parts = np.split(np.asarray(profile.samples_ns), ends)
+    if min(map(len, parts)) < LEAST_PART:
+        return None
+    p90s = [float(np.percentile(part, 90)) for part in parts]
+    apart = (max(p90s) - min(p90s)) / min(p90s)
+    if apart <= UNSTEADY:
+        return None
+    whose = "processes" if many else "three parts of the time"
+    return f"the p90s of the {whose} lie {apart:.1%} apart; at most {UNSTEADY:.1%} is needed."
+
+
+def _clocked(profile: Profile) -> str | None:
+    for what, clocks in (
+        ("clock", [state.clock_mhz for state in profile.states if state.clock_mhz]),
+        ("GPU's clock", [state.gpu_clock_mhz for state in profile.states if state.gpu_clock_mhz]),
+    ):
+        if clocks and max(clocks) - min(clocks) > CLOCK_DRIFT * max(clocks):
+            return (
+                f"the {what} went from {min(clocks):.0f} to {max(clocks):.0f} MHz between readings; "
+                f"a change of at most {CLOCK_DRIFT:.0%} is needed."
+            )
+    return None
+
+
+def _warmed(profile: Profile) -> str | None:
+    found = [state.temperature_c for state in profile.states if state.temperature_c is not None]
+    if not found or max(found) - min(found) <= WARMER_C:
+        return None
+    return (
+        f"the temperature went from {min(found):.0f} to {max(found):.0f} °C between readings; "
+        f"a change of at most {WARMER_C:.0f} is needed."
+    )
 
 
 def _unsettled(profile: Profile) -> str | None:

@@ -52,3 +52,15 @@ SAMPLINGS: Final[dict[str, Sampling]] = {
     "standard": _named("standard", least_runs=662, least_seconds=10.0, processes=3),
     "mlperf": _named("mlperf", least_runs=64, least_seconds=600.0, processes=1),
 }
+# For a ratio: both models are disturbed alike, so that little time will do; and a model lies in memory as luck will have
+# it, anew in each process.
+PAIRED: Final = Sampling(
+    name="paired",
+    least_runs=325,
+    least_seconds=2.5,
+    processes=5,
+    warmup_runs=20,
+    warmup_seconds=0.2,
+    warmup_limit_seconds=5.0,
+    settled=0.02,
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -25,7 +25,7 @@ def decode(kind: type[T], value: object, where: str) -> T:
 
     Args:
         kind: a dataclass of str, int, float, bool, None, Path, Literal, tuple[X, ...] and dataclasses.
-        value: as `parse` gives it.
+        value: as `parse` gives it; a key whose field has a default may be missing, but for "schema".
         where: what the value is, for the message.
 
     Raises:
@@ -68,14 +68,16 @@ def _decode_object(kind: Any, value: Any, where: str) -> Any:
     if type(value) is not dict:
         raise _mismatch(where, value, "an object")
     wanted = [field.name for field in fields(kind)]
+    # A file that was written before a field was there; what it is a file of must be said.
+    needed = [field.name for field in fields(kind) if field.default is MISSING or field.name == "schema"]
     for key in value:
         if key not in wanted:
             raise ValueError(f"{where} has an unknown key {key!r}; its keys are {', '.join(wanted)}")
-    for key in wanted:
+    for key in needed:
         if key not in value:
             raise ValueError(f"{where} has no key {key!r}")
     hints = get_type_hints(kind)
-    return kind(**{key: _decode(hints[key], value[key], key) for key in wanted})
+    return kind(**{key: _decode(hints[key], found, key) for key, found in value.items()})
 
 
 def _mismatch(where: str, value: object, wanted: str) -> ValueError:

@@ -10,6 +10,7 @@ from typing import Final, Literal
 # What ships is called so; the second only where the student's own runtime cannot take the raw rows.
 STUDENT: Final = "student.onnx"
 PREPROCESSING: Final = "preprocessing.onnx"
+FULL_STUDENT: Final = "student-fp32.onnx"  # beside one that ships in another precision
 PREPROCESSING_RUNTIME: Final = "onnxruntime"
 PREPROCESSING_SHA256: Final = "hpmkd_edge.preprocessing_sha256"  # in the metadata of the file that it runs before
 
@@ -63,3 +64,19 @@ def follows_another(path: Path) -> bool:
 
     facts = onnx.load(path, load_external_data=False).metadata_props
     return any(fact.key == PREPROCESSING_SHA256 for fact in facts)
+
+
+def precision_of(path: Path) -> Literal["fp32", "fp16", "int8"]:
+    """Return the precision that the ONNX file at *path* carries in its graph.
+
+    int8 where integers are dequantized to be multiplied, fp16 where half-precision weights are held; else fp32.
+    """
+    import onnx
+
+    graph = onnx.load(path, load_external_data=False).graph
+    if any(
+        node.op_type in ("DequantizeLinear", "QLinearConv", "QLinearMatMul", "MatMulInteger") for node in graph.node
+    ):
+        return "int8"
+    halves = any(one.data_type == onnx.TensorProto.FLOAT16 for one in graph.initializer)
+    return "fp16" if halves else "fp32"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hpmkd_edge.export.artifact import PREPROCESSING, PREPROCESSING_RUNTIME, PREPROCESSING_SHA256, STUDENT, Artifact
-from hpmkd_edge.export.parity import check_parity, compare_answers, compare_values
+from hpmkd_edge.export.layer_parity import Divergence, differing_module
+from hpmkd_edge.export.parity import Answer, settle
 from hpmkd_edge.export.perceptron_graph import perceptron_graph
 from hpmkd_edge.export.table_graph import join_graphs, table_graph
 from hpmkd_edge.export.torch_graph import FromFeatures, FromPixels, torch_graph
@@ -26,8 +27,6 @@ from hpmkd_edge.teachers.teacher import TorchGraph
 
 if TYPE_CHECKING:
     import onnx
-
-Answer = Callable[[Path, Mapping[str, NDArray[np.generic]]], NDArray[np.float32]]
 
 
 def student_graph(module: nn.Module, inlet: Inlet) -> onnx.ModelProto:
@@ -139,7 +138,7 @@ def convert(
 
     Raises:
         ConversionFailed: torch cannot export the module.
-        ParityBroken: the file does not answer as the module does.
+        ParityBroken: the file does not answer as the module does; the first layer that differs is named.
     """
     artifact = save_student(module, inlet, path, facts=facts, cut_for=cut_for)
     with torch.inference_mode():
@@ -147,11 +146,13 @@ def convert(
     feeds: Mapping[str, NDArray[np.generic]] = rows.inputs.feeds()
     if artifact.preprocessing is not None:
         feeds = {_input_of(path): answer(artifact.preprocessing, feeds)}
-    if inlet.scale is None:
-        parity = compare_answers(answer(path, feeds), torch.softmax(logits, dim=1).numpy())
-    else:
-        parity = compare_values(answer(path, feeds), logits.numpy(), inlet.scale)
-    check_parity(parity, artifact.precision)
+    wanted = (logits if inlet.scale is not None else torch.softmax(logits, dim=1)).numpy()
+
+    def search(places: NDArray[np.int64]) -> Divergence | None:
+        features = inlet.open(inlet.store(rows.inputs.take(places)))
+        return differing_module(module, features, path, {name: array[places] for name, array in feeds.items()})
+
+    parity = settle(answer(path, feeds), wanted, inlet.scale, precision=artifact.precision, search=search)
     return replace(artifact, parity=parity)
 
 

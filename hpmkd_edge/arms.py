@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 from torch import nn
 
 from hpmkd_edge.bench.scoring import answer, score
@@ -20,6 +19,7 @@ from hpmkd_edge.distill.stages import StagePlan, parse_stages, plan_stages
 from hpmkd_edge.distill.teacher_maps import can_open
 from hpmkd_edge.distill.torch_link import Trained
 from hpmkd_edge.distill.workshop import Assignment, Workshop
+from hpmkd_edge.entrance import parity_rows
 from hpmkd_edge.evidence import DIRECT, FULL, PLAIN_KD, STAGES, ArmRun, Basis, TeacherScore
 from hpmkd_edge.export.conversion import convert
 from hpmkd_edge.plan.chain import intermediates
@@ -30,7 +30,6 @@ from hpmkd_edge.request import Request
 from hpmkd_edge.run_folder import RunFolder
 from hpmkd_edge.students.family import Size
 from hpmkd_edge.students.inherit import digest_of_weights
-from hpmkd_edge.turns import PARITY_ROWS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,7 +237,7 @@ class Stand:
             artifact = convert(
                 module,
                 self.preparation.inlet,
-                task.validation.take(np.arange(min(len(task.validation), PARITY_ROWS))),
+                parity_rows(task.validation),
                 self.folder / "student.onnx",
                 facts={},  # the file is scored and not shipped
                 answer=answer,

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from hpmkd_edge import __version__
-from hpmkd_edge.commands import memory, profiling, targets
+from hpmkd_edge.commands import benching, exporting, memory, planning, predicting, profiling, targets
 from hpmkd_edge.commands.options import Format, Output, Quiet, TargetsFile, Verbose
 from hpmkd_edge.conduct import before_a_run, folder_of, reader_may_leave, refuse_targets, stopped_at_once
 from hpmkd_edge.errors import EdgeError
@@ -31,6 +31,7 @@ app = typer.Typer(
 )
 app.add_typer(targets.app, name="targets")
 app.add_typer(memory.app, name="memory")
+app.add_typer(benching.app, name="bench")
 
 
 @app.callback(invoke_without_command=True)
@@ -214,6 +215,9 @@ def gate(
 
 
 app.command(epilog=profiling.EXAMPLES)(profiling.profile)
+app.command(epilog=planning.EXAMPLES)(planning.plan)
+app.command(epilog=predicting.EXAMPLES)(predicting.predict)
+app.command(epilog=exporting.EXAMPLES)(exporting.export)
 
 
 def main() -> None:

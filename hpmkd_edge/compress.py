@@ -13,27 +13,33 @@ from __future__ import annotations
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from hpmkd_edge import __version__
+from hpmkd_edge.bench.address import parse_address
+from hpmkd_edge.bench.profile import Profile
 from hpmkd_edge.bench.runtimes.choose import RUNTIMES
 from hpmkd_edge.bench.scoring import score
+from hpmkd_edge.desk import Desk, read_given
 from hpmkd_edge.errors import BadConfiguration, BadData, EdgeError, Interrupted
-from hpmkd_edge.export.artifact import PREPROCESSING, STUDENT
+from hpmkd_edge.export.artifact import FULL_STUDENT, PREPROCESSING, STUDENT
 from hpmkd_edge.interruption import listening
 from hpmkd_edge.plan.chain import Step, first_chain, resize
 from hpmkd_edge.preparation import Preparation, prepare
 from hpmkd_edge.record import Report
-from hpmkd_edge.recording import Facts, Round, record_run, shown
+from hpmkd_edge.recording import Facts, Round, record_run
 from hpmkd_edge.request import Request
 from hpmkd_edge.run_folder import RunFolder, default_output, find_interrupted, plan_folder
+from hpmkd_edge.settling import shown
+from hpmkd_edge.students.effort import effort_of
 from hpmkd_edge.targets import Target, find_target, load_targets
 from hpmkd_edge.tasks.task import Goal
 from hpmkd_edge.turns import Workbench
@@ -75,20 +81,15 @@ def resume(path: Path) -> tuple[Report, ...]:
 
 
 def _targets(request: Request) -> tuple[Target, ...]:
+    read_given(request.profiles)  # before anything is trained
     known = load_targets(Path(request.targets_file) if request.targets_file else None)
     targets = tuple(find_target(name, known) for name in request.targets)
-    for target in targets:
-        if target.host is not None:
-            raise BadConfiguration(
-                f"target {target.name} asks to be measured at {target.host}; this version measures on this host: set"
-                " host to null, and run the command that the report gives on the board."
-            )
-        if "fp32" not in target.precisions:
-            raise BadConfiguration(
-                f"target {target.name} asks for {', '.join(target.precisions)}; add fp32 to its precisions, the one"
-                " that this version exports."
-            )
-    return targets
+    if request.host is None:
+        return targets
+    parse_address(request.host)
+    if len(targets) > 1:
+        raise BadConfiguration(f"--host is one board, and {len(targets)} targets are given; name one of them.")
+    return tuple(replace(target, host=request.host) for target in targets)
 
 
 def _run(request: Request, targets: tuple[Target, ...], folder: RunFolder) -> tuple[Report, ...]:
@@ -138,27 +139,37 @@ def leaving_only_what_is_of_use(folder: RunFolder, command: str, discard: Callab
 
 def _run_id(request: Request, preparation: Preparation, target: Target) -> str:
     """Name a run by all that decides its outcome, so that the same run ships the same bytes."""
-    asked = replace(request, command="", started_in="", targets=(target.name,))
+    # Where it is measured does not change what is made: a record taken by hand names a file of the run before.
+    asked = replace(request, command="", started_in="", targets=(target.name,), host=None, profiles=())
     teachers = [tutor.teacher.digest for tutor in preparation.tutors]
     student, device = preparation.workshop.family.digest, preparation.curriculum.untaught.labels.device.type
     code = f"hpmkd-edge {__version__} torch {torch.__version__} {device}"
-    decisive = f"{code} {asked} {preparation.task.digest} {teachers} {student} {target}"
+    decisive = f"{code} {asked} {preparation.task.digest} {teachers} {student} {replace(target, host=None)}"
     return sha256(decisive.encode()).hexdigest()[:16]
 
 
 def _fit_to(target: Target, preparation: Preparation, request: Request, facts: Facts, state: Path) -> Report:
     """Run the loop for one *target*, and record it in its folder."""
-    task, missing = preparation.task, RUNTIMES[target.runtime].missing()
+    task, shape = preparation.task, preparation.workshop.shape
+    missing = None if target.host else RUNTIMES[target.runtime].missing()
+    given = read_given(request.profiles)
     workbench = Workbench(
         target=target,
-        # On the board the board's own runtime is timed; elsewhere this host's, and the verdict says whose it is.
-        runtime="onnxruntime" if missing else target.runtime,
-        protocol=request.protocol,
+        desk=Desk(
+            target=target,
+            # On the board the board's own runtime is timed; elsewhere this host's, and the verdict says whose it is.
+            runtime="onnxruntime" if missing else target.runtime,
+            protocol=request.protocol,
+            row=task.validation.inputs.take(np.zeros(1, np.int64)).feeds(),
+            stop=preparation.workshop.stop,
+            given=given,
+        ),
         state=state,
         preparation=preparation,
         run_id=facts.run_id,
     )
-    step: Step | None = first_chain(preparation.allowance.sizes, workbench.probe)
+    efforts = {size: effort_of(preparation.workshop.family, size, shape) for size in preparation.allowance.sizes}
+    step: Step | None = first_chain(preparation.allowance.sizes, workbench.probe, efforts=efforts)
     rounds: list[Round] = []
     while step is not None and len(rounds) < request.rounds:
         rounds.append(workbench.turn(step, len(rounds) + 1))
@@ -173,7 +184,7 @@ def _fit_to(target: Target, preparation: Preparation, request: Request, facts: F
         )
     shipped = _ship(max(rounds, key=_merit), facts.folder)
     artifact = shipped.artifact
-    beside = workbench.beside_teacher(artifact)
+    beside = workbench.beside_teacher(shipped)
 
     # The test rows are read here, once, after everything is chosen.
     test = task.test
@@ -200,7 +211,7 @@ def _fit_to(target: Target, preparation: Preparation, request: Request, facts: F
         test=student,
         teachers_test_accuracy=teachers,
         verdict=verdict,
-        notes=_notes(target, missing, task.goal),
+        notes=[*_notes(target, missing, task.goal), *_unused(given, rounds, request)],
     )
 
 
@@ -212,10 +223,18 @@ def _notes(target: Target, missing: str | None, goal: Goal) -> list[str]:
             f"{target.name} has a budget of accuracy and none of r2, so the drop of at most {accuracy.max_drop:g} below"
             " the teacher is read as R²."
         )
-    others = [precision for precision in target.precisions if precision != "fp32"]
-    if others:
-        notes.append(f"{target.name} also takes {', '.join(others)}; this version exports fp32 alone.")
     return notes
+
+
+def _unused(given: Sequence[Profile], rounds: Sequence[Round], request: Request) -> list[str]:
+    """Say which records that were handed in are of no file of this run."""
+    made = {one.made.artifact.sha256 for turn in rounds for one in turn.weighed}
+    return [
+        f"--profile-from {path} is of another file ({profile.model}, sha256 {profile.model_sha256[:12]}…), and was not"
+        " used: the same command makes the same file."
+        for path, profile in zip(request.profiles, given, strict=True)
+        if profile.model_sha256 not in made
+    ]
 
 
 def _merit(turn: Round) -> tuple[int, float]:
@@ -225,9 +244,11 @@ def _merit(turn: Round) -> tuple[int, float]:
 
 
 def _ship(turn: Round, folder: Path) -> Round:
-    """Copy the files of *turn* to where they will be found."""
+    """Copy the files of *turn* to where they will be found, its fp32 file too."""
     path, before = folder / STUDENT, turn.artifact.preprocessing
     shutil.copyfile(turn.artifact.path, path)
     if before is not None:
         before = shutil.copyfile(before, folder / PREPROCESSING)
+    if turn.artifact.precision != "fp32":
+        shutil.copyfile(turn.exported.path, folder / FULL_STUDENT)
     return replace(turn, artifact=replace(turn.artifact, path=path, preprocessing=before))

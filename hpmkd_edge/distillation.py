@@ -18,7 +18,6 @@ from datetime import datetime, timezone
 from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from hpmkd_edge import __version__
@@ -26,17 +25,17 @@ from hpmkd_edge.bench.scoring import answer, score
 from hpmkd_edge.compress import leaving_only_what_is_of_use
 from hpmkd_edge.distill.curriculum import train_best
 from hpmkd_edge.distilled import Distilled, write_distilled
+from hpmkd_edge.entrance import parity_rows
 from hpmkd_edge.errors import BadConfiguration
 from hpmkd_edge.export.artifact import STUDENT
 from hpmkd_edge.export.conversion import convert, save_student
 from hpmkd_edge.interruption import listening
+from hpmkd_edge.manifest import write_manifest
 from hpmkd_edge.preparation import Preparation, prepare
-from hpmkd_edge.record import write_manifest
 from hpmkd_edge.recording import cautions, data_record, files_of, race_record, retention, teacher_records
 from hpmkd_edge.request import Request
 from hpmkd_edge.run_folder import RunFolder, default_output, find_interrupted, plan_folder
 from hpmkd_edge.students.family import Size
-from hpmkd_edge.turns import PARITY_ROWS
 
 
 def distillation_output(request: Request) -> Path:
@@ -84,7 +83,7 @@ def _run(request: Request, folder: RunFolder) -> Distilled:
         artifact = convert(
             race.winner.trained.module,
             inlet,
-            task.validation.take(np.arange(min(len(task.validation), PARITY_ROWS))),
+            parity_rows(task.validation),
             made / STUDENT,
             facts=facts,
             answer=answer,

@@ -12,8 +12,9 @@ from typing import Any, ClassVar, Final, Literal
 from hpmkd_edge.bench.comparison import NEGLIGIBLE_POINTS
 from hpmkd_edge.bench.profile import Host
 from hpmkd_edge.json_file import read_json, write_json
+from hpmkd_edge.manifest import Version
 from hpmkd_edge.plan.components import COMPONENTS
-from hpmkd_edge.record import DataRecord, Version
+from hpmkd_edge.record import DataRecord
 
 SCHEMA: Final = "hpmkd-edge/evidence/1"
 FULL: Final = "full"

@@ -88,6 +88,13 @@ FLAGS: Final = (
     Flag(field="workers", help="Trainings side by side. [default: one a core]"),
     Flag(field="compression", help="At least so many times smaller than the teacher."),
     Flag(field="protocol", help="How long to measure: quick, standard or mlperf."),
+    Flag(field="host", help="Measure on this board: ssh://user@board[:port].", metavar="URL"),
+    Flag(
+        field="profiles",
+        name="profile_from",
+        help="A measurement taken on the board by hand, of a file that this run makes; repeatable.",
+        metavar="FILE",
+    ),
     Flag(field="device", help="Train on auto, cpu or cuda."),
 )
 TUPLE: Final = tuple[str, ...]

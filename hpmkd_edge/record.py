@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import platform
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
-from hpmkd_edge import __version__
 from hpmkd_edge.bench.grading import Misses
 from hpmkd_edge.bench.profile import Host, Profile
-from hpmkd_edge.errors import BadOutput
 from hpmkd_edge.json_file import read_json, write_json
 from hpmkd_edge.targets import Target
 from hpmkd_edge.verdict import Goal, Verdict
 
 SCHEMA: Final = "hpmkd-edge/report/1"
-MANIFEST_SCHEMA: Final = "hpmkd-edge/manifest/1"
-MANIFEST: Final = "manifest.json"
-LIBRARIES: Final = ("torch", "onnx", "onnxruntime", "numpy")  # whose versions a manifest names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +80,7 @@ class ProbeRecord:
     peak_memory_mb: float | None
     fits: bool
     reason: str
+    precision: str = "fp32"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +125,38 @@ class ComponentRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PrecisionRecord:
+    """The student's file in one precision; None is what was not taken, or could not be.
+
+    Attributes:
+        how: how it was made, or why it could not be.
+        accuracy, loss: on validation rows.
+        agreement, max_error: beside what it came from, on real rows; see `export.artifact.Parity`.
+        p50_ms, p90_bound_ms: timed in turn with the other precisions, in one process.
+        over_fp32, low, high: its median time over the fp32 file's, with a 95 % interval; None for that file itself.
+        broken: the budgets that it breaks.
+        slower: whether it is slower than fp32 on the target, as far as that was measured.
+        ships: whether it was chosen.
+    """
+
+    precision: str
+    how: str
+    file_bytes: int | None = None
+    accuracy: float | None = None
+    loss: float | None = None
+    agreement: float | None = None
+    max_error: float | None = None
+    p50_ms: float | None = None
+    p90_bound_ms: float | None = None
+    over_fp32: float | None = None
+    low: float | None = None
+    high: float | None = None
+    broken: tuple[str, ...] = ()
+    slower: bool = False
+    ships: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoundRecord:
     """One turn of the loop; accuracies on validation rows; *settings* are those that all its rivals shared."""
 
@@ -145,6 +169,7 @@ class RoundRecord:
     settings: tuple[tuple[str, str], ...] = ()
     parity_agreement: float
     parity_max_error: float
+    precisions: tuple[PrecisionRecord, ...] = ()
     verdict: Verdict
 
 
@@ -161,6 +186,7 @@ class StudentRecord:
     p90_bound_ms: float | None
     latency_flags: tuple[str, ...]
     misses: Misses | None = None
+    precision: str = "fp32"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,49 +248,6 @@ class Report:
         return max(self.teachers, key=lambda teacher: teacher.validation_accuracy)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Input:
-    """Something that a run read."""
-
-    name: str
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArtifactRecord:
-    """A file that a run wrote; *file* is relative to the folder, with slashes."""
-
-    file: str
-    sha256: str
-    bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Version:
-    """A library's version, or None where it is not installed."""
-
-    name: str
-    version: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
-    """Where a folder's files came from, and how to tell that they are still the same."""
-
-    # pydantic reads this off a standard dataclass, and carries it into those inside.
-    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "strict": True}
-
-    schema: Literal["hpmkd-edge/manifest/1"] = MANIFEST_SCHEMA
-    run_id: str
-    command: str
-    seed: int
-    created_at: str
-    tool_version: str
-    versions: tuple[Version, ...]
-    inputs: tuple[Input, ...]
-    artifacts: tuple[ArtifactRecord, ...]
-
-
 def write_report(report: Report, path: Path) -> None:
     """Write *report* to *path* as JSON, fields in their order; a reader sees the whole file or none.
 
@@ -289,90 +272,3 @@ def report_schema() -> dict[str, Any]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(Report).json_schema()
-
-
-def write_manifest(
-    folder: Path,
-    *,
-    run_id: str,
-    command: str,
-    seed: int,
-    created_at: str,
-    inputs: Sequence[tuple[str, str]],
-) -> Manifest:
-    """Hash every file below *folder*, write manifest.json there, and return what it says.
-
-    Args:
-        inputs: name and sha256 of each thing that the run read.
-
-    Raises:
-        BadOutput: a file cannot be read, or the manifest cannot be written.
-    """
-    manifest = Manifest(
-        run_id=run_id,
-        command=command,
-        seed=seed,
-        created_at=created_at,
-        tool_version=__version__,
-        versions=(
-            Version(name="python", version=platform.python_version()),
-            *(Version(name=name, version=_installed(name)) for name in LIBRARIES),
-        ),
-        inputs=tuple(Input(name=name, sha256=sha256) for name, sha256 in inputs),
-        artifacts=tuple(
-            _describe(path, folder)
-            for path in sorted(folder.rglob("*"))
-            if path.is_file() and path != folder / MANIFEST
-        ),
-    )
-    write_json(asdict(manifest), folder / MANIFEST)
-    return manifest
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """Read the manifest of *folder*.
-
-    Raises:
-        BadReport: there is none, or it cannot be read as one.
-    """
-    manifest: Manifest = read_json(Manifest, MANIFEST_SCHEMA, folder / MANIFEST)
-    return manifest
-
-
-def check_manifest(folder: Path) -> tuple[str, ...]:
-    """Hash the files of *folder* again, and return a sentence for each that is missing or has changed.
-
-    Raises:
-        BadReport: there is no manifest, or it cannot be read as one.
-        BadOutput: a file cannot be read.
-    """
-    complaints = []
-    for artifact in read_manifest(folder).artifacts:
-        path = folder / artifact.file
-        if not path.is_file():
-            complaints.append(f"{artifact.file} is missing.")
-        elif (found := _describe(path, folder)) != artifact:
-            complaints.append(
-                f"{artifact.file} has changed: {found.bytes:,} bytes with sha256 {found.sha256[:12]}… "
-                f"were found; {artifact.bytes:,} bytes with {artifact.sha256[:12]}… were written."
-            )
-    return tuple(complaints)
-
-
-def _describe(path: Path, folder: Path) -> ArtifactRecord:
-    digest, size = hashlib.sha256(), 0
-    try:
-        with path.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-                size += len(block)
-    except OSError as error:
-        raise BadOutput(f"{path} cannot be read: {error.strerror}.") from error
-    return ArtifactRecord(file=path.relative_to(folder).as_posix(), sha256=digest.hexdigest(), bytes=size)
-
-
-def _installed(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

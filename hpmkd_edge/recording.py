@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +14,10 @@ from hpmkd_edge import __version__
 from hpmkd_edge.bench.grading import brief
 from hpmkd_edge.bench.profile import Profile, write_profile
 from hpmkd_edge.bench.scoring import Score
+from hpmkd_edge.delivery import NotMade, Weighed
 from hpmkd_edge.distill.candidates import Duel, Finish, Race
 from hpmkd_edge.export.artifact import PREPROCESSING, PREPROCESSING_RUNTIME, STUDENT, Artifact
+from hpmkd_edge.manifest import write_manifest
 from hpmkd_edge.plan.chain import Chain, Step
 from hpmkd_edge.plan.settings import Settings
 from hpmkd_edge.preparation import Preparation
@@ -26,18 +27,19 @@ from hpmkd_edge.record import (
     Cost,
     DataRecord,
     GainRecord,
+    PrecisionRecord,
     ProbeRecord,
     Report,
     RivalRecord,
     RoundRecord,
     StudentRecord,
     TeacherRecord,
-    write_manifest,
     write_report,
 )
 from hpmkd_edge.request import Request
+from hpmkd_edge.settling import board_command
 from hpmkd_edge.store.objects import digest_of_file
-from hpmkd_edge.targets import HOST, Target
+from hpmkd_edge.targets import Target
 from hpmkd_edge.tasks.task import Task
 from hpmkd_edge.verdict import Outcome, Verdict
 
@@ -60,15 +62,23 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """One turn of the loop, with everything that it made."""
+    """One turn of the loop, with everything that it made.
+
+    Attributes:
+        exported: the student's file in fp32; *artifact* is what would ship.
+        weighed: its files in all precisions; *not_made* are those that it cannot have.
+    """
 
     number: int
     step: Step
     race: Race
+    exported: Artifact
     artifact: Artifact
     profile: Profile
     validation_accuracy: float
     verdict: Verdict
+    weighed: tuple[Weighed, ...] = ()
+    not_made: tuple[NotMade, ...] = ()
 
     @property
     def chain(self) -> Chain:
@@ -77,7 +87,7 @@ class Round:
 
     def record(self) -> RoundRecord:
         """Return what a report keeps of it."""
-        parity = self.artifact.parity
+        parity = self.exported.parity
         assert parity is not None
         return RoundRecord(
             number=self.number,
@@ -86,8 +96,34 @@ class Round:
             **race_record(self.race),
             parity_agreement=parity.agreement,
             parity_max_error=parity.max_error,
+            precisions=(
+                *(_precision_record(one, ships=self.artifact.precision) for one in self.weighed),
+                *(PrecisionRecord(precision=one.precision, how=f"not made: {one.reason}") for one in self.not_made),
+            ),
             verdict=self.verdict,
         )
+
+
+def _precision_record(weighed: Weighed, *, ships: str) -> PrecisionRecord:
+    made, change, profile = weighed.made, weighed.change, weighed.profile
+    parity = made.artifact.parity
+    return PrecisionRecord(
+        precision=made.artifact.precision,
+        how=made.how,
+        file_bytes=made.artifact.file_bytes,
+        accuracy=made.score.accuracy,
+        loss=made.score.loss,
+        agreement=parity.agreement if parity else None,
+        max_error=parity.max_error if parity else None,
+        p50_ms=profile.p50_ms,
+        p90_bound_ms=profile.percentile_bound_ms(90),
+        over_fp32=change.ratio if change else None,
+        low=change.low if change else None,
+        high=change.high if change else None,
+        broken=tuple(one.budget for one in weighed.verdict.judgements if one.outcome is Outcome.BROKEN),
+        slower=weighed.slower,
+        ships=made.artifact.precision == ships,
+    )
 
 
 class RaceFields(TypedDict):
@@ -159,33 +195,6 @@ class SideBySide:
     note: str | None
 
 
-def board_command(target: Target, final: Path, outcome: Outcome, *, cut: bool = False) -> str | None:
-    """Return the commands that settle on the board what this host could not, or None if all is settled here.
-
-    Args:
-        cut: whether a preprocessing file runs before the student's.
-    """
-    if outcome is not Outcome.INCONCLUSIVE or target.device.name == HOST:
-        return None
-    folder = shlex.quote(str(shown(final)))
-    record = f"{target.name}-profile.json"
-    files = " ".join(f"{folder}/{name}" for name in ((PREPROCESSING, STUDENT) if cut else (STUDENT,)))
-    before = f" --preprocessing {PREPROCESSING}" if cut else ""
-    return "\n".join(
-        (
-            f"scp {files} BOARD:",
-            f"ssh BOARD python3 -m hpmkd_edge.bench {STUDENT}{before} --runtime {target.runtime} --protocol standard"
-            f" --threads {target.threads} --output {record}",
-            f"scp BOARD:{record} . && hpmkd-edge gate {folder}/report.json --profile {record}",
-        )
-    )
-
-
-def shown(path: Path) -> Path:
-    """Return *path* as a person would type it here: relative where it lies below the current folder."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
 def record_run(
     *,
     request: Request,
@@ -238,6 +247,7 @@ def record_run(
             p90_bound_ms=shipped.profile.percentile_bound_ms(90),
             latency_flags=shipped.profile.flags,
             misses=test.misses,
+            precision=shipped.artifact.precision,
         ),
         student_sha256=shipped.artifact.sha256,
         profile=shipped.profile,

@@ -46,6 +46,8 @@ class Request:
         workers: trainings side by side; None for one a core.
         compression: how many times smaller than the best teacher the student must be, at least.
         protocol: how long to measure, a key of `bench.protocol.SAMPLINGS`.
+        host: "ssh://user@board[:port]" to measure there; None for what each target says.
+        profiles: files of measurements that were taken on the board by hand; see `bench.profile.read_profile`.
         device: "auto", "cpu" or "cuda", for training.
         command: the command line, for the records.
         started_in: the folder that relative paths start from; set by the run.
@@ -83,6 +85,8 @@ class Request:
     workers: int | None = None
     compression: float = 10.0
     protocol: str = "quick"
+    host: str | None = None
+    profiles: tuple[str, ...] = ()
     device: str = "auto"
     command: str = ""
     started_in: str = ""

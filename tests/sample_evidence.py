@@ -7,7 +7,8 @@ from typing import Any
 from sample_records import make_host
 
 from hpmkd_edge.evidence import ARMS, FULL, ArmRun, Basis, Evidence, TeacherScore, summarize
-from hpmkd_edge.record import DataRecord, Version
+from hpmkd_edge.manifest import Version
+from hpmkd_edge.record import DataRecord
 
 
 def make_run(arm: str, seed: int, accuracy: float, **changes: Any) -> ArmRun:

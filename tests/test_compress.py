@@ -17,7 +17,8 @@ from hpmkd_edge.bench.scoring import score
 from hpmkd_edge.cli import main
 from hpmkd_edge.compress import compress, resume
 from hpmkd_edge.errors import BadTeacher
-from hpmkd_edge.record import check_manifest, read_manifest, read_report
+from hpmkd_edge.manifest import check_manifest, read_manifest
+from hpmkd_edge.record import read_report
 from hpmkd_edge.report.gate import exit_code_of, gate
 from hpmkd_edge.request import Request
 from hpmkd_edge.tasks.source import open_task
@@ -198,8 +199,7 @@ def test_text_for_tensorrt_ships_as_two_files_measured_as_one(table_csv, tmp_pat
     assert report.student_sha256 == second.sha256
     assert report.student.cost.file_bytes == report.profile.model_bytes == first.bytes + second.bytes
     assert scored.accuracy == report.student.test_accuracy
-    assert "student.onnx --preprocessing preprocessing.onnx --runtime tensorrt" in report.board_command
-    assert f"{folder}/preprocessing.onnx {folder}/student.onnx BOARD:" in report.board_command
+    assert f"{folder}/student.onnx --preprocessing {folder}/preprocessing.onnx --target" in report.board_command
     assert any("preprocessing.onnx, which onnxruntime runs on the CPU" in note for note in report.notes)
     assert any("Timed in ONNX Runtime on this host" in note for note in report.notes)
     assert exit_code_of(gate([report])) == report.verdict.exit_code

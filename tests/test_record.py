@@ -1,4 +1,4 @@
-"""Reports and manifests come back as they were written, or are refused."""
+"""Reports come back as they were written, or are refused."""
 
 from __future__ import annotations
 
@@ -16,11 +16,8 @@ from sample_records import BOARD, FULL, make_report, make_target
 from hpmkd_edge.errors import BadOutput, BadReport
 from hpmkd_edge.record import (
     Report,
-    check_manifest,
-    read_manifest,
     read_report,
     report_schema,
-    write_manifest,
     write_report,
 )
 from hpmkd_edge.targets import Target
@@ -172,43 +169,3 @@ def test_the_schema_knows_every_field():
 
     assert set(schema["properties"]) == {field.name for field in fields(Report)}
     assert schema["additionalProperties"] is False
-
-
-def write_folder(folder):
-    (folder / "inner").mkdir()
-    (folder / "student.onnx").write_bytes(b"weights")
-    (folder / "inner" / "log.txt").write_text("lines")
-    return write_manifest(
-        folder,
-        run_id="3f5a",
-        command="hpmkd-edge compress",
-        seed=0,
-        created_at="2025-01-01T00:00:00+00:00",
-        inputs=(("rows.csv", "d" * 64),),
-    )
-
-
-def test_a_manifest_lists_every_file_and_comes_back(tmp_path):
-    """All files of the folder but itself, twice the same."""
-    manifest = write_folder(tmp_path)
-
-    assert [artifact.file for artifact in manifest.artifacts] == ["inner/log.txt", "student.onnx"]
-    assert read_manifest(tmp_path) == manifest
-    assert check_manifest(tmp_path) == ()
-
-
-def test_a_manifest_finds_what_changed_or_went(tmp_path):
-    """A changed byte and a missing file are named."""
-    write_folder(tmp_path)
-    (tmp_path / "student.onnx").write_bytes(b"weightz")
-    (tmp_path / "inner" / "log.txt").unlink()
-    missing, changed = check_manifest(tmp_path)
-
-    assert missing == "inner/log.txt is missing."
-    assert changed.startswith("student.onnx has changed: 7 bytes with sha256")
-
-
-def test_a_folder_without_a_manifest_cannot_be_checked(tmp_path):
-    """No manifest is not an intact one."""
-    with pytest.raises(BadReport, match=r"manifest\.json cannot be read"):
-        check_manifest(tmp_path)

@@ -76,7 +76,8 @@ def inputs(path: Path) -> tuple[Input, ...]:
         BadConfiguration: there is no such file.
         MeasurementFailed: it cannot be loaded, or takes what is not a tensor.
     """
-    return _inputs(path, _open(path, threads=1))
+    # The graph is not to be optimized for that: folding constants takes time, and as much memory as they say.
+    return _inputs(path, _open(path, threads=1, optimized=False))
 
 
 def load(path: Path, threads: int, feeds: Feeds) -> OnnxSession:
@@ -96,14 +97,15 @@ def load(path: Path, threads: int, feeds: Feeds) -> OnnxSession:
     )
 
 
-def _open(path: Path, threads: int) -> Any:
+def _open(path: Path, threads: int, *, optimized: bool = True) -> Any:
     import onnxruntime
 
     check_file(path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    levels = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimized else levels.ORT_DISABLE_ALL
     options.log_severity_level = 3
     if threads > 1:
         # Threads that spin while they wait take the cores from whatever runs beside them.
@@ -118,8 +120,11 @@ def _inputs(path: Path, native: Any) -> tuple[Input, ...]:
     found = []
     for one in native.get_inputs():
         if one.type not in _DTYPES:
-            raise MeasurementFailed(f"{path.name} takes a {one.type} as {one.name}; a tensor is needed.")
-        shape = tuple(axis if isinstance(axis, int) else None for axis in one.shape)
+            raise MeasurementFailed(
+                f"{path.name} takes a {one.type} as {one.name}; a tensor of a type that numpy has is needed."
+            )
+        # Some exporters write 0 or -1 for an open axis.
+        shape = tuple(axis if isinstance(axis, int) and axis > 0 else None for axis in one.shape)
         found.append(Input(name=one.name, dtype=np.dtype(_DTYPES[one.type]), shape=shape))
     return tuple(found)
 

@@ -5,9 +5,6 @@ Networks are strongly typed: precision lives in the ONNX file, never in builder 
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -16,24 +13,32 @@ from typing import Any, Final
 
 import numpy as np
 
+from hpmkd_edge import __version__
 from hpmkd_edge.bench.runtimes import cuda_driver
-from hpmkd_edge.bench.runtimes.runtime import Feeds, Input, check_feeds, check_file
+from hpmkd_edge.bench.runtimes.runtime import Feeds, Input, check_file
+from hpmkd_edge.bench.runtimes.tensor_rt_build import RTX, WORKSPACE_BYTES, Allowance, Built, build
+from hpmkd_edge.bench.runtimes.tensor_rt_layers import Layer
+from hpmkd_edge.bench.runtimes.tensor_rt_parse import Library, Refusal, network_inputs, parse, refusals
+from hpmkd_edge.bench.runtimes.tensor_rt_plan import is_engine, read_engine, read_manifest, save_engine
 from hpmkd_edge.bench.runtimes.tensor_rt_session import EngineSession
-from hpmkd_edge.errors import MeasurementFailed, RuntimeUnavailable
+from hpmkd_edge.bench.runtimes.timing_cache import open_timing_cache
+from hpmkd_edge.errors import RuntimeUnavailable
 
 # TensorRT first: it takes its kernels by timing them on the device that it builds for.
-PACKAGES: Final = ("tensorrt", "tensorrt_rtx")
-ENGINE_SUFFIXES: Final = (".engine", ".plan")
-# A quarter of the smallest Jetson's memory, which CPU and GPU share.
-WORKSPACE_BYTES: Final = 1 << 30
+PACKAGES: Final = ("tensorrt", RTX)
 
 
 def missing() -> str | None:
     """Say in a sentence which is absent, the package or the GPU; None if both are here."""
-    package = None if _package() else f"neither {' nor '.join(PACKAGES)} is installed"
+    package = None if _package() else _no_package()
     # The driver is asked before any object of TensorRT is made: without one some versions crash.
     gpu = cuda_driver.missing()
     return " and ".join(reason.rstrip(".") for reason in (package, gpu) if reason) + "." if package or gpu else None
+
+
+def cannot_build() -> str | None:
+    """Say in a sentence why no engine can be built here; None if one can, which TensorRT-RTX does without a GPU."""
+    return None if _package() == RTX else missing()
 
 
 def version() -> str:
@@ -43,133 +48,142 @@ def version() -> str:
 
 
 def inputs(path: Path) -> tuple[Input, ...]:
-    """Return the inputs that an ONNX file declares, as TensorRT's parser sees them.
+    """Return the inputs that an ONNX file declares, as TensorRT's parser sees them; of an engine, its manifest's.
 
     Raises:
+        RuntimeUnavailable: there is no TensorRT, or it needs a GPU and there is none.
         BadConfiguration: there is no such file.
-        MeasurementFailed: the parser does not take it, or it is a built engine.
+        MeasurementFailed: the parser does not take it, or an engine has no manifest.
     """
-    if path.suffix in ENGINE_SUFFIXES:
-        raise MeasurementFailed(f"{path.name} is a built engine; the inputs are read from an ONNX file.")
+    check_file(path)
+    if is_engine(path):
+        return tuple(
+            Input(
+                name=one.name,
+                dtype=np.dtype(one.dtype),
+                shape=tuple(None if least < most else most for least, most in zip(one.least, one.most, strict=True)),
+            )
+            for one in read_manifest(path).inputs
+        )
     builder = _builder()
-    network, parser = _parse(builder, path)
-    found = _network_inputs(network)
+    network, parser = parse(_library(), builder, path)
+    found = network_inputs(_library(), network)
     del parser, network  # before their builder
     return found
 
 
+def refused(path: Path) -> tuple[Refusal, ...]:
+    """Return every operator of an ONNX file that TensorRT does not take.
+
+    Raises:
+        RuntimeUnavailable: there is no TensorRT, or it needs a GPU and there is none.
+        BadConfiguration: there is no such file.
+    """
+    return refusals(_library(), _builder(), path)
+
+
 def load(path: Path, threads: int, feeds: Feeds) -> EngineSession:  # noqa: ARG001  a GPU has no such choice
-    """Build an engine from an ONNX file, or read one that was built, and make it ready on GPU 0.
+    """Build an engine from an ONNX file, or read one that was saved, and make it ready on GPU 0.
 
     Raises:
         RuntimeUnavailable: there is no TensorRT or no GPU.
         BadConfiguration: there is no such file.
-        MeasurementFailed: it cannot be parsed, built or loaded, or *feeds* do not name its inputs.
+        MeasurementFailed: it cannot be parsed, built or loaded, *feeds* do not name its inputs, or a saved engine is of
+            another GPU or version.
     """
     reason = missing()
     if reason:
         raise RuntimeUnavailable(reason)
     check_file(path)
-    build_s = None
-    if path.suffix in ENGINE_SUFFIXES:
-        plan = path.read_bytes()
-    else:
-        began = time.perf_counter()
-        plan = build_engine(path, feeds)
-        build_s = time.perf_counter() - began
-    return EngineSession(_module(), _logger(), path, plan, feeds, build_s)
+    if is_engine(path):
+        plan, manifest = read_engine(path, cuda_driver.describe(), version())
+        return EngineSession(_library(), path, plan, feeds, None, dla_core=manifest.dla_core)
+    built = build_engine(path, feeds)
+    return EngineSession(_library(), path, built.plan, feeds, built.seconds)
 
 
-def build_engine(path: Path, feeds: Feeds, *, workspace_bytes: int = WORKSPACE_BYTES) -> bytes:
-    """Build an engine from an ONNX file and return it serialized.
+def allowance_here(*, dla_core: int | None = None, capabilities: tuple[str, ...] = ()) -> Allowance:
+    """Return what a build for the GPU that is here may use: a quarter of its memory; without one, the least board's."""
+    gpu = _gpu()
+    memory = gpu.memory_bytes // 4 if gpu else WORKSPACE_BYTES
+    return Allowance(workspace_bytes=memory, dla_core=dla_core, capabilities=capabilities)
+
+
+def build_engine(path: Path, feeds: Feeds, allowance: Allowance | None = None, *, output: Path | None = None) -> Built:
+    """Build an engine from an ONNX file.
 
     It takes batches from one row to as many as *feeds* have; other open axes are fixed at theirs.
     TensorRT-RTX builds without a GPU; TensorRT needs the one that the engine is for.
 
+    Args:
+        path: of the ONNX file.
+        feeds: the largest batch.
+        allowance: what the build may use; by default `allowance_here`.
+        output: where to save the engine, with its manifest and timing cache beside; None to leave it in memory.
+
     Raises:
-        RuntimeUnavailable: there is no TensorRT, or it needs a GPU to build and there is none.
+        RuntimeUnavailable: there is no TensorRT, it needs a GPU to build and there is none, or what was allowed to be
+            used is not here.
         BadConfiguration: there is no such file.
+        BadOutput: the engine cannot be saved.
         MeasurementFailed: it cannot be parsed or built, or *feeds* do not name its inputs.
     """
-    builder = _builder()
-    network, parser = _parse(builder, path)
-    declared = _network_inputs(network)
-    check_feeds(path, declared, feeds)
-    config = builder.create_builder_config()
-    config.set_memory_pool_limit(_module().MemoryPoolType.WORKSPACE, workspace_bytes)
-    if any(None in one.shape for one in declared):
-        profile = builder.create_optimization_profile()
-        for one in declared:
-            profile.set_shape(one.name, *_range(one, feeds[one.name].shape))
-        config.add_optimization_profile(profile)
-    print(f"building a {_module().__name__} engine from {path.name} …", file=sys.stderr, flush=True)
-    began = time.perf_counter()
-    plan = builder.build_serialized_network(network, config)
-    if plan is None:
-        raise MeasurementFailed(f"TensorRT cannot build an engine from {path.name}: {_logger().last_error()}")
-    print(f"built {path.name} in {time.perf_counter() - began:.1f} s", file=sys.stderr, flush=True)
-    built = bytes(plan)
-    del plan, config, parser, network  # before their builder
+    allowance, gpu = allowance or allowance_here(), _gpu()
+    portable = _module().__name__ == RTX
+    # TensorRT-RTX times kernels when it runs, not when it builds, and has no use for what they took elsewhere.
+    cache = open_timing_cache(version(), gpu) if gpu and not portable else None
+    built = build(_library(), _builder(), path, feeds, allowance, cache)
+    if output is not None:
+        save_engine(
+            built,
+            output,
+            model=path,
+            gpu=None if portable else gpu,
+            tensorrt=version(),
+            allowance=allowance,
+            tool_version=__version__,
+        )
     return built
 
 
-def _range(one: Input, most: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    """Return the least, usual and largest shape of an input whose largest is *most*."""
-    least = tuple(1 if axis == 0 and open_ is None else size for axis, (open_, size) in _axes(one, most))
-    return least, most, most
+def time_layers(path: Path, feeds: Feeds) -> tuple[Layer, ...]:
+    """Return what each layer of an engine is and takes, in a pass of its own: it costs what is timed.
+
+    Raises:
+        RuntimeUnavailable, BadConfiguration, MeasurementFailed: as `load`.
+    """
+    return load(path, 1, feeds).time_layers(feeds)
 
 
-def _axes(one: Input, most: tuple[int, ...]) -> Sequence[tuple[int, tuple[int | None, int]]]:
-    return list(enumerate(zip(one.shape, most, strict=True)))
+def _gpu() -> cuda_driver.Gpu | None:
+    return None if cuda_driver.missing() else cuda_driver.describe()
 
 
 def _package() -> str | None:
     return next((name for name in PACKAGES if find_spec(name)), None)
 
 
+def _no_package() -> str:
+    return f"neither {' nor '.join(PACKAGES)} is installed"
+
+
 @cache
 def _module() -> Any:
     name = _package()
     if name is None:
-        raise RuntimeUnavailable(f"neither {' nor '.join(PACKAGES)} is installed.")
+        raise RuntimeUnavailable(f"{_no_package()}.")
     return import_module(name)
 
 
+def _library() -> Library:
+    return Library(_module(), _logger())
+
+
 def _builder() -> Any:
-    module = _module()
-    gpu = cuda_driver.missing()
-    if gpu and module.__name__ != "tensorrt_rtx":
-        raise RuntimeUnavailable(gpu)
-    return module.Builder(_logger())
-
-
-def _parse(builder: Any, path: Path) -> tuple[Any, Any]:
-    """Return the network of *path* and its parser, which must outlive it."""
-    check_file(path)
-    module = _module()
-    network = builder.create_network(1 << int(module.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = module.OnnxParser(network, _logger())
-    if not parser.parse_from_file(str(path)):
-        failures = [parser.get_error(i) for i in range(parser.num_errors)]
-        reasons = "; ".join(_failure(failure) for failure in failures) or _logger().last_error()
-        raise MeasurementFailed(f"TensorRT cannot parse {path.name}: {reasons}")
-    return network, parser
-
-
-def _failure(failure: Any) -> str:
-    operator = failure.node_operator()
-    where = f"{operator} ({failure.node_name()}): " if operator else ""
-    return where + " ".join(failure.desc().split())
-
-
-def _network_inputs(network: Any) -> tuple[Input, ...]:
-    module = _module()
-    found = []
-    for i in range(network.num_inputs):
-        tensor = network.get_input(i)
-        shape = tuple(None if axis < 0 else int(axis) for axis in tensor.shape)
-        found.append(Input(name=tensor.name, dtype=np.dtype(module.nptype(tensor.dtype)), shape=shape))
-    return tuple(found)
+    reason = cannot_build()
+    if reason:
+        raise RuntimeUnavailable(reason)
+    return _module().Builder(_logger())
 
 
 @cache

@@ -47,7 +47,7 @@ from hpmkd_edge.checkout import commit_of
 from hpmkd_edge.distilled import read_distilled
 from hpmkd_edge.errors import BadConfiguration, EdgeError
 from hpmkd_edge.json_file import write_json
-from hpmkd_edge.record import LIBRARIES
+from hpmkd_edge.manifest import LIBRARIES
 from hpmkd_edge.store.objects import digest_of_file
 
 # As the library was published for: newer versions of scikit-learn lack what it calls. Newer torch brings CUDA.

@@ -45,7 +45,7 @@ from tqdm import tqdm
 
 from hpmkd_edge.bench.scripts.provenance import RESULTS, Result, open_result
 from hpmkd_edge.errors import BadConfiguration, EdgeError
-from hpmkd_edge.record import LIBRARIES
+from hpmkd_edge.manifest import LIBRARIES
 from hpmkd_edge.request import Request
 from hpmkd_edge.tasks.task import Images, Inputs, Table, Task
 

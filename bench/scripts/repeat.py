@@ -35,7 +35,8 @@ from tqdm import tqdm
 from hpmkd_edge.bench.scripts.provenance import RESULTS, Result, open_result
 from hpmkd_edge.bench.scripts.retention import check_one_target
 from hpmkd_edge.errors import BadConfiguration, EdgeError
-from hpmkd_edge.record import LIBRARIES, read_report
+from hpmkd_edge.manifest import LIBRARIES
+from hpmkd_edge.record import read_report
 
 LEAST_SPEEDUP: Final = 3.0
 RUNS: Final = ("first", "again", "other")

@@ -23,7 +23,8 @@ from typing import Any
 
 from hpmkd_edge.bench.host import describe_host
 from hpmkd_edge.errors import BadConfiguration, BadReport, EdgeError
-from hpmkd_edge.record import Report, RoundRecord, read_manifest, read_report
+from hpmkd_edge.manifest import read_manifest
+from hpmkd_edge.record import Report, RoundRecord, read_report
 from hpmkd_edge.verdict import Outcome
 
 RESULTS = Path(__file__).parents[1] / "results"

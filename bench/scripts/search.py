@@ -41,10 +41,10 @@ from hpmkd_edge.distill.torch_link import Trained
 from hpmkd_edge.distill.workshop import Assignment, Workshop
 from hpmkd_edge.errors import BadConfiguration, EdgeError, RuntimeUnavailable, TrainingFailed
 from hpmkd_edge.json_file import read_json
+from hpmkd_edge.manifest import LIBRARIES
 from hpmkd_edge.plan.memory import Memory
 from hpmkd_edge.plan.portfolio import Portfolio, read_portfolio
 from hpmkd_edge.plan.recipe import NEUTRAL, SPACE, Recipe, recipe_at
-from hpmkd_edge.record import LIBRARIES
 from hpmkd_edge.request import Request
 from hpmkd_edge.run_folder import RunFolder
 from hpmkd_edge.store.database import open_database

@@ -29,7 +29,7 @@ from hpmkd_edge.bench.scripts.retention import interval
 from hpmkd_edge.distillation import largest_size
 from hpmkd_edge.errors import EdgeError
 from hpmkd_edge.evidence import DIRECT, FULL, PLAIN_KD
-from hpmkd_edge.record import LIBRARIES
+from hpmkd_edge.manifest import LIBRARIES
 from hpmkd_edge.request import Request
 from hpmkd_edge.run_folder import plan_folder
 

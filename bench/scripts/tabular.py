@@ -24,7 +24,7 @@ from hpmkd_edge.bench.scripts.named_sets import find_sets
 from hpmkd_edge.bench.scripts.provenance import RESULTS, Result, open_result
 from hpmkd_edge.bench.scripts.retention import check_one_target, interval, run_one
 from hpmkd_edge.errors import BadReport, EdgeError
-from hpmkd_edge.record import LIBRARIES
+from hpmkd_edge.manifest import LIBRARIES
 
 LEAST_SETS: Final = 4
 

@@ -14,7 +14,9 @@ from hpmkd_edge.errors import BadConfiguration
 EXAMPLES = """\b
 Examples:
   hpmkd-edge profile student.onnx --target host
-  hpmkd-edge profile student.onnx --target jetson --protocol standard --output jetson-profile.json"""
+  hpmkd-edge profile student.onnx --target jetson --protocol standard --output jetson-profile.json
+  hpmkd-edge profile student.onnx --target jetson --host ssh://me@jetson.local
+  hpmkd-edge profile text.onnx --shape ids=1,128 --shape mask=1,128"""
 
 
 def profile(
@@ -24,17 +26,26 @@ def profile(
     preprocessing: Annotated[
         Path | None, typer.Option(help="The ONNX file that runs before it, of a student in two.", metavar="FILE")
     ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(help="The sizes of an input whose axes are open, as ids=1,128; repeatable.", metavar="NAME=SIZES"),
+    ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(help="Measure there; without it, at the target's own host.", metavar="ssh://USER@BOARD[:PORT]"),
+    ] = None,
     protocol: Annotated[str, typer.Option(help="How long to measure: quick, standard or mlperf.")] = "quick",
     output: Annotated[Path | None, typer.Option(help="Write the measurement here.", metavar="FILE")] = None,
     format: Output = Format.TEXT,  # noqa: A002
 ) -> None:
-    """Measure a model file here, and judge what it costs; accuracy is the gate's."""
+    """Measure a model file here or on a board, and judge what it costs; accuracy is the gate's."""
     from hpmkd_edge.bench.measurement import measure
     from hpmkd_edge.bench.profile import write_profile
     from hpmkd_edge.bench.protocol import SAMPLINGS
-    from hpmkd_edge.bench.runtimes.feeds import feeds_of_file
+    from hpmkd_edge.bench.runtimes.feeds import feeds_of_file, parse_shapes
     from hpmkd_edge.errors import unknown
-    from hpmkd_edge.export.artifact import follows_another
+    from hpmkd_edge.export.artifact import follows_another, precision_of
+    from hpmkd_edge.export.inspection import inspect_file, weight_files
     from hpmkd_edge.report.gate import exit_code_of
     from hpmkd_edge.report.machine import verdicts_to_json
     from hpmkd_edge.report.terminal import show_verdicts
@@ -45,9 +56,10 @@ def profile(
     if protocol not in SAMPLINGS:
         raise unknown("protocol", protocol, SAMPLINGS)
     for path in filter(None, (model, preprocessing)):
-        if not path.is_file():
+        if not path.exists():
             raise BadConfiguration(f"there is no file {path.absolute()}; an ONNX file is needed.")
-    feeds = feeds_of_file(preprocessing or model)
+        inspect_file(path)
+    feeds = feeds_of_file(preprocessing or model, shapes=parse_shapes(shape or ()))
     if preprocessing is None and follows_another(model):
         raise BadConfiguration(f"{model} is the second file of a student in two; --preprocessing is needed, the first.")
     measured = measure(
@@ -56,16 +68,14 @@ def profile(
         feeds=feeds,
         sampling=SAMPLINGS[protocol],
         threads=wanted.threads,
-        precision="fp32",
+        precision=precision_of(model),
         preprocessing=preprocessing,
+        host=host or wanted.host,
     )
     if output is not None:
         write_profile(measured, output)
-    verdict = judge_cost(
-        wanted,
-        profile=measured,
-        model_bytes=sum(path.stat().st_size for path in (model, preprocessing) if path is not None),
-    )
+    shipped = [file for path in (model, preprocessing) if path for file in (path, *weight_files(path))]
+    verdict = judge_cost(wanted, profile=measured, model_bytes=sum(file.stat().st_size for file in shipped))
     with reader_may_leave():
         if format is Format.JSON:
             print(verdicts_to_json([verdict]))

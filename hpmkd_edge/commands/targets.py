@@ -9,6 +9,7 @@ import typer
 
 from hpmkd_edge.commands.options import Format, Output, TargetsFile
 from hpmkd_edge.conduct import reader_may_leave
+from hpmkd_edge.errors import BadConfiguration
 
 app = typer.Typer(help="Look at targets and check a file of them.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -40,9 +41,49 @@ def show_target(name: str, targets: TargetsFile = None, format: Output = Format.
         print(to_json(found) if format is Format.JSON else target_as_text(found))
 
 
-@app.command("check")
-def check_targets(file: Annotated[Path, typer.Argument(help="A file in the form of targets.yaml.")]) -> None:
-    """Check a file of targets: 0 if it can be used, else 2 with the line and the key."""
+@app.command(
+    "check",
+    epilog="""\b
+Examples:
+  hpmkd-edge targets check my_targets.yaml
+  hpmkd-edge targets check --table latencies.csv --format json""",
+)
+def check_targets(
+    file: Annotated[Path | None, typer.Argument(help="A file in the form of targets.yaml.")] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            help="A CSV of published latencies: model, params_m, gmacs, device, precision, batch, latency_ms, source.",
+            metavar="FILE",
+        ),
+    ] = None,
+    format: Output = Format.TEXT,  # noqa: A002
+) -> None:
+    """Check a file of targets, or refit the latency predictors on a table and see how far off they are.
+
+    0 if it can be used, else 2 with the line.
+    """
     from hpmkd_edge.targets import load_targets
 
-    print(f"{file}: {len(load_targets(file))} targets can be used with it.")
+    if (file is None) == (table is None):
+        raise BadConfiguration("a file of targets or a --table is needed, one of the two.")
+    if file is not None:
+        known = len(load_targets(file))
+        if format is Format.JSON:
+            from hpmkd_edge.report.machine import to_json
+
+            print(to_json({"file": str(file), "targets": known}))
+        else:
+            print(f"{file}: {known} targets can be used with it.")
+    if table is not None:
+        _check_table(table, format)
+
+
+def _check_table(table: Path, format: Format) -> None:  # noqa: A002
+    from hpmkd_edge.bench.table_check import check_table
+    from hpmkd_edge.report.machine import to_json
+    from hpmkd_edge.report.prediction_text import table_check_as_text
+
+    found = check_table(table)
+    with reader_may_leave():
+        print(to_json(found) if format is Format.JSON else table_check_as_text(found))

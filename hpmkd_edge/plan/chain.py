@@ -6,15 +6,11 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
 
-import numpy as np
-
+from hpmkd_edge.plan.sizing import SHORT, excess, largest_that_fits
+from hpmkd_edge.students.effort import Effort
 from hpmkd_edge.students.family import Size
-from hpmkd_edge.verdict import AT_LEAST, Judgement, Outcome, Verdict
-
-# The budgets that a larger student may meet; all others are costs.
-SHORT: Final = ("accuracy", "r2", "mae")
+from hpmkd_edge.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,84 +33,25 @@ class Step:
     reason: str
 
 
-def figure(judgement: Judgement) -> float | None:
-    """Return the cost to plan with: the target's own, or this host's in its place; None for what is no cost."""
-    if judgement.budget in AT_LEAST or judgement.budget in SHORT:
-        return None
-    return judgement.value if judgement.value is not None else judgement.here
-
-
-def excess(judgement: Judgement) -> str | None:
-    """Return a sentence if *judgement* is over its limit as far as this host can tell, else None."""
-    if judgement.outcome is Outcome.BROKEN:
-        return f"{judgement.budget}: {judgement.reason}"
-    number = figure(judgement)
-    # What is unknown on the board is planned with this host's number: a start, not a verdict.
-    over = number is not None and judgement.limit is not None and number > judgement.limit
-    if judgement.value is None and over:
-        return f"{judgement.budget}: {number:.3g} {judgement.unit} on this host, {judgement.limit:g} allowed"
-    return None
-
-
-def fits(verdict: Verdict) -> bool:
-    """Tell whether no cost of *verdict* is over its limit as far as this host can tell."""
-    return not any(excess(judgement) for judgement in verdict.judgements)
-
-
-def _predicted_to_fit(size: Size, measured: Mapping[Size, Verdict]) -> bool:
-    """Interpolate each cost linearly in the parameters between measured sizes, and compare with its limit."""
-    known = sorted(measured, key=lambda other: other.parameters)
-    at = [other.parameters for other in known]
-    for place, judgement in enumerate(measured[known[0]].judgements):
-        numbers = [figure(measured[other].judgements[place]) for other in known]
-        if judgement.limit is None or any(number is None for number in numbers):
-            continue
-        if np.interp(size.parameters, at, np.array(numbers, np.float64)) > judgement.limit:
-            return False
-    return True
-
-
-def first_chain(ladder: Sequence[Size], probe: Callable[[Size], Verdict]) -> Step:
+def first_chain(
+    ladder: Sequence[Size], probe: Callable[[Size], Verdict], *, efforts: Mapping[Size, Effort] | None = None
+) -> Step:
     """Lay a chain that ends at the largest size whose untrained *probe* meets the cost budgets.
 
-    Latency does not depend on trained weights, so candidates are measured before anything is trained:
-    the smallest and the largest first, then always the largest that the measured ones let expect to fit. The search
-    ends when the next larger rung is measured and does not fit.
+    Latency does not depend on trained weights, so candidates are measured before anything is trained; see
+    `sizing.largest_that_fits`.
 
     Args:
         ladder: sizes, fewest parameters first; at least one.
-        probe: builds, exports and measures one size, and judges its cost.
+        probe: builds, exports and measures one size in the precision that is to ship, and judges its cost; each call
+            measures anew.
+        efforts: of each size, see `students.effort`; they tell latencies better than the parameters do.
 
     Returns:
         The chain. Where no size fits, it ends at the smallest, so that the report can show by how much.
     """
-    measured: dict[Size, Verdict] = {}
-
-    def fits_when_measured(size: Size) -> bool:
-        if size not in measured:
-            measured[size] = probe(size)
-        return fits(measured[size])
-
-    smallest, largest = ladder[0], ladder[-1]
-    if fits_when_measured(largest):
-        reason = f"{largest.label} is the largest size that this run may use, and it fits"
-        return Step(chain=Chain(sizes=(largest,)), reason=reason)
-    if not fits_when_measured(smallest):
-        over = [excess(judgement) for judgement in measured[smallest].judgements]
-        reason = f"no size fits; {smallest.label} is the smallest ({'; '.join(filter(None, over))})"
-        return Step(chain=Chain(sizes=(smallest,)), reason=reason)
-    fitting, refused = smallest, largest
-    while True:
-        between = [size for size in ladder if fitting.parameters < size.parameters < refused.parameters]
-        if not between:
-            reason = f"{fitting.label} is the largest size that fits ({len(measured)} of {len(ladder)} measured)"
-            return Step(chain=Chain(sizes=(fitting,)), reason=reason)
-        expected = [size for size in between if _predicted_to_fit(size, measured)]
-        choice = expected[-1] if expected else between[0]
-        if fits_when_measured(choice):
-            fitting = choice
-        else:
-            refused = choice
+    found = largest_that_fits(ladder, probe, efforts or {})
+    return Step(chain=Chain(sizes=(found.size,)), reason=found.reason)
 
 
 def intermediates(ladder: Sequence[Size], end: Size, top: int | None, count: int) -> tuple[Size, ...] | None:
@@ -150,8 +87,9 @@ def resize(
 ) -> Step | None:
     """Move *chain* by what its *verdict* found broken, or return None when there is nothing left to try.
 
-    A broken cost takes the next smaller end. A broken accuracy takes the next larger end while one is allowed and fits,
-    else one more intermediate, once.
+    A broken cost takes the next smaller end that was not refused. A broken accuracy takes the next larger end
+    while one is allowed and fits, else one more intermediate, once. No end is trained twice without one: after at most
+    one round more than there are sizes there is nothing left.
 
     Args:
         chain: what was trained last.
@@ -168,18 +106,31 @@ def resize(
     place = allowed.index(chain.end)
     ends = {other.end for other in tried}
     if over:
-        smaller = [size for size in allowed[:place] if size not in ends]
-        if not smaller:
+        # What costs more need not be larger: a smaller size that was refused is passed over.
+        smaller = next((size for size in reversed(allowed[:place]) if size not in refused), None)
+        if smaller is None:
             return None
-        return Step(chain=Chain(sizes=(smaller[-1],)), reason=f"{'; '.join(over.values())}: the next smaller size")
+        why = "; ".join(over.values())
+        if smaller not in ends:
+            return Step(chain=Chain(sizes=(smaller,)), reason=f"{why}: the next smaller size")
+        # From there the way led up here, so it fits, and what it lacked was accuracy.
+        why += ", and the next smaller size was short of accuracy"
+        return _longer(smaller, why, ladder, tried, teacher_parameters)
     if short is None:
         return None
     larger = allowed[place + 1 :]
     if larger and larger[0] not in ends and larger[0] not in refused:
         return Step(chain=Chain(sizes=(larger[0],)), reason=f"{short}, with cost to spare: the next larger size")
-    if all(len(other.sizes) == 1 for other in tried):
-        between = intermediates(ladder, chain.end, teacher_parameters, 1)
-        if between is not None:
-            longer = Chain(sizes=(*between, chain.end))
-            return Step(chain=longer, reason=f"{short}, and no larger size is allowed and fits: one more intermediate")
-    return None
+    return _longer(chain.end, f"{short}, and no larger size is allowed and fits", ladder, tried, teacher_parameters)
+
+
+def _longer(
+    end: Size, why: str, ladder: Sequence[Size], tried: Sequence[Chain], teacher_parameters: int | None
+) -> Step | None:
+    """Lay the chain to *end* with one intermediate, unless one was tried already or there is no room for it."""
+    if any(len(other.sizes) > 1 for other in tried):
+        return None
+    between = intermediates(ladder, end, teacher_parameters, 1)
+    if between is None:
+        return None
+    return Step(chain=Chain(sizes=(*between, end)), reason=f"{why}: one more intermediate")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hpmkd_edge.record import Report, RoundRecord
 from hpmkd_edge.report.figures import SCORES, share
+from hpmkd_edge.report.precisions import precisions
 from hpmkd_edge.report.rows import (
     Grid,
     against_teacher,
@@ -43,6 +44,8 @@ def to_markdown(report: Report) -> str:
             parts.append(table(gains(turn)))
         if turn.components:
             parts.append(table(components(turn)))
+        if len(turn.precisions) > 1:
+            parts += ["Precisions, on validation rows; times in turn:", table(precisions(turn, report.data.goal))]
         parts += [
             f"{_parity(turn, report.data.goal)} Judged on validation rows, {escaped(headline(turn.verdict))}:",
             table(judgements_in_full(turn.verdict)),

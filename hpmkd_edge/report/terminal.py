@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from hpmkd_edge.distilled import Distilled
 from hpmkd_edge.record import Report
 from hpmkd_edge.report.figures import SCORES
+from hpmkd_edge.report.precisions import precisions
 from hpmkd_edge.report.rows import (
     Grid,
     Raced,
@@ -49,6 +50,8 @@ def show(report: Report) -> None:
         show_grid(console, replace(listed, header=listed.header[:4], rows=short))
     for turn in report.rounds:
         _race(console, turn, round_title(turn), report.data.goal, turn.reason)
+        if len(turn.precisions) > 1:
+            show_grid(console, precisions(turn, report.data.goal))
     _verdict(console, report.verdict)
     _notes(console, report.notes)
     if report.board_command is not None:

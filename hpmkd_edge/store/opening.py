@@ -10,16 +10,10 @@ from typing import Final
 
 from hpmkd_edge.errors import BadConfiguration
 from hpmkd_edge.store.database import open_database
+from hpmkd_edge.store.folder import cache_folder as cache_folder
 from hpmkd_edge.store.objects import Store, writable
 
 MOST_GB: Final = 20.0
-
-
-def cache_folder() -> Path:
-    """Return where things are kept between runs: `$HPMKD_EDGE_CACHE`, else in the user's cache."""
-    own = os.environ.get("HPMKD_EDGE_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(own) if own else Path(base) / "hpmkd-edge"
 
 
 def open_store(folder: Path | None = None) -> Store:

@@ -19,9 +19,10 @@ from hpmkd_edge.errors import BadStudent
 from hpmkd_edge.students.family import Shape, Size
 from hpmkd_edge.students.rungs import build_seeded, sorted_rungs
 
+# No gap above 1.6 times the parameters, but for the first: between 3×1 and 4×1 there is no width.
 RESIDUAL_RUNGS: Final = (
-    (3, 1), (4, 1), (6, 1), (8, 1), (10, 1), (12, 1), (8, 3), (16, 1), (16, 2), (16, 3), (24, 2), (24, 3), (32, 3),
-    (48, 3), (64, 3), (64, 4),
+    (3, 1), (4, 1), (5, 1), (6, 1), (7, 1), (8, 1), (10, 1), (12, 1), (8, 3), (16, 1), (11, 2), (13, 2), (16, 2),
+    (16, 3), (24, 2), (24, 3), (28, 3), (32, 3), (40, 3), (48, 3), (56, 3), (64, 3), (64, 4),
 )  # fmt: skip
 DEPTHWISE_RUNGS: Final = (
     (4, 1), (6, 1), (8, 1), (12, 1), (12, 2), (16, 2), (24, 2), (24, 3), (32, 3), (48, 3), (64, 3), (64, 4), (96, 4),

@@ -1,6 +1,7 @@
 """The host names itself from what the kernel says, and memory is counted by its marks."""
 
 import os
+import time
 
 import numpy as np
 import pytest
@@ -75,3 +76,35 @@ def test_the_high_water_mark_remembers_what_was_freed():
 
     assert peak > 60e6
     assert footprint.high_water_bytes() - before < 30e6
+
+
+def test_a_look_every_few_milliseconds_sees_what_came_and_went():
+    """64 MB that are there for a twentieth of a second."""
+    before = footprint.resident_bytes()
+    with footprint.watched() as watch:
+        block = np.ones(8_000_000)
+        time.sleep(10 * footprint.LOOK_EVERY_S)
+        del block
+
+    assert watch.most_bytes - before > 60e6
+
+
+def test_the_state_of_this_machine_can_be_read():
+    """The cores that this process may use, and nothing made up where the kernel is silent."""
+    state = host.read_state()
+
+    assert state.affinity == tuple(sorted(os.sched_getaffinity(0)))
+    assert state.clock_mhz is None or 10 < state.clock_mhz < 10_000
+    assert state.temperature_c is None or 0 < state.temperature_c < 150
+
+
+def test_the_clock_is_that_of_the_cores_in_use(tmp_path):
+    """In MHz, as the kernel lists it; None where it lists none, as on ARM."""
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("cpu MHz\t\t: 1000.5\n\ncpu MHz\t\t: 3000\n")
+    silent = tmp_path / "silent"
+    silent.write_text("BogoMIPS : 108.00\n")
+
+    assert host._listed_clock(cpuinfo, (0,)) == 1000.5
+    assert host._listed_clock(cpuinfo, (0, 1)) == 3000.0
+    assert host._listed_clock(silent, (0,)) is None

@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hpmkd_edge.bench.host import describe_host, read_state
 from hpmkd_edge.bench.job import Answer, Job, Seen, read_answer, read_job, write_answer, write_job
+from hpmkd_edge.bench.profile import Shape
 
 FEEDS = {
     "file": np.array([["a"], ["ü"], [""]], np.object_),
@@ -24,6 +26,8 @@ SEEN = Seen(
     engine_build_s=None,
     enqueue_share=0.5,
     peak_memory_mb=4.0,
+    sampled_memory_mb=3.5,
+    shapes=(Shape(name="x", sizes=(1, 3)), Shape(name="scalar", sizes=())),
 )
 
 
@@ -50,8 +54,8 @@ def test_a_job_reads_back_as_it_was_written(tmp_path, brief, timed):
 
 
 def test_an_answer_reads_back_as_it_was_written(tmp_path):
-    """Samples keep their order."""
-    answer = Answer(models=(SEEN,), failure=())
+    """Samples keep their order; the machine is named."""
+    answer = Answer(models=(SEEN,), failure=(), host=describe_host(), states=(read_state(),))
     samples = (np.arange(5), np.arange(5) * 2)
     write_answer(tmp_path, answer, samples)
     found, arrays = read_answer(tmp_path)

@@ -17,7 +17,7 @@ from sample_records import make_target
 from hpmkd_edge.bench import measurement, process
 from hpmkd_edge.bench.__main__ import main
 from hpmkd_edge.bench.measurement import compare, measure
-from hpmkd_edge.bench.profile import read_profile
+from hpmkd_edge.bench.profile import Shape, read_profile
 from hpmkd_edge.bench.runtimes.feeds import feeds_of_file
 from hpmkd_edge.errors import BadConfiguration, MeasurementFailed
 from hpmkd_edge.targets import Budgets, PlacementLimit
@@ -41,23 +41,51 @@ def test_a_model_is_measured_beside_the_reference(images_file, brief):
     assert taken.model_bytes == images_file.stat().st_size
     assert (taken.model, taken.batch, taken.threads, taken.precision) == ("images.onnx", 1, 1, "int8")
     assert (taken.protocol, taken.processes, taken.providers) == ("brief", 1, ("CPUExecutionProvider",))
+    assert taken.shapes == (Shape(name="images", sizes=(1, 8, 8, 3)),)
+    assert (taken.io, taken.inter_threads, taken.runs) == ("bound", 1, (64,))
+    assert set(taken.states[0].affinity) <= set(range(taken.host.cores))
+
+
+def test_memory_is_taken_three_ways(images_file, brief):
+    """The look every few milliseconds sees no more than the kernel's mark; the arena is the graph's own."""
+    taken = measure(images_file, runtime="onnxruntime", feeds=feeds_of_file(images_file), sampling=brief())
+
+    assert 0 < taken.sampled_memory_mb <= taken.peak_memory_mb + 0.1
+    assert taken.baseline_memory_mb > 20
+    # 192 bytes, as floats, flat: a view of them, and what comes out.
+    assert 192 * 5 <= taken.activation_bytes <= 192 * 5 + 100
+
+
+def test_a_record_names_the_machine_that_measured(monkeypatch, images_file, brief):
+    """Which need not be the one that asks."""
+    real = measurement.visit
+
+    def visit(*arguments):
+        seen = real(*arguments)
+        return replace(seen, host=replace(seen.host, model="Some board"))
+
+    monkeypatch.setattr(measurement, "visit", visit)
+    taken = measure(images_file, runtime="onnxruntime", feeds=feeds_of_file(images_file), sampling=brief())
+
+    assert taken.host.model == "Some board"
 
 
 def test_strings_reach_the_other_process(table_file, brief):
-    """With names of inputs that no archive would take."""
+    """With names of inputs that no archive would take; they cannot be bound."""
     feeds = feeds_of_file(table_file, batch=3)
     taken = measure(table_file, runtime="onnxruntime", feeds=feeds, sampling=brief())
 
-    assert taken.batch == 3
+    assert (taken.batch, taken.io) == (3, "copied")
 
 
 def test_processes_are_pooled(images_file, brief):
-    """Three processes give a third of the runs each, rounded up."""
+    """Three processes give a third of the runs each, rounded up to whole turns."""
     feeds = feeds_of_file(images_file)
     taken = measure(images_file, runtime="onnxruntime", feeds=feeds, sampling=brief(processes=3))
 
-    assert len(taken.samples_ns) == 3 * 22
-    assert taken.processes == 3
+    assert 3 * 22 <= len(taken.samples_ns) <= 3 * 27
+    assert sum(taken.runs) == len(taken.samples_ns)
+    assert (taken.processes, len(taken.runs), len(taken.states)) == (3, 3, 6)
 
 
 def test_compared_models_keep_their_order_and_their_own_memory(tmp_path, images_file, brief):
@@ -82,10 +110,11 @@ def test_compared_models_keep_their_order_and_their_own_memory(tmp_path, images_
         feeds=[feeds, feeds],
         runtime="onnxruntime",
         sampling=brief(),
+        precisions=["fp32", "int8"],
     )
 
     assert (first.model, second.model) == ("large.onnx", "images.onnx")
-    assert (first.precision, second.precision) == ("fp32", "fp32")
+    assert (first.precision, second.precision) == ("fp32", "int8")
     assert first.reference_ns == second.reference_ns
     assert first.relative > second.relative
     assert first.peak_memory_mb > second.peak_memory_mb + 10
@@ -102,17 +131,21 @@ def test_a_provider_that_is_alone_executes_the_whole_graph(images_file, brief):
     assert not any("ran off" in flag for flag in taken.flags)
 
 
+TWO = ("CUDAExecutionProvider", "CPUExecutionProvider")
+
+
 @pytest.mark.parametrize(
-    ("providers", "share"),
-    [(("tensorrt_rtx",), 1.0), (("CUDAExecutionProvider", "CPUExecutionProvider"), None)],
+    ("providers", "off_macs", "share"),
+    [(("tensorrt_rtx",), None, 1.0), (TWO, None, None), (TWO, 0, 1.0), (TWO, 144, 0.75), (TWO, 576, 0.0)],
 )
-def test_a_share_is_recorded_only_where_one_provider_is_alone(monkeypatch, images_file, brief, providers, share):
-    """An engine is one; how several providers share a graph was not taken."""
+def test_several_providers_share_the_multiply_adds(monkeypatch, images_file, brief, providers, off_macs, share):
+    """192·3 there are; an engine is one provider; where nobody asked, nothing is known."""
     real = measurement.visit
 
     def visit(*arguments):
         seen = real(*arguments)
-        return replace(seen, seen=tuple(replace(one, providers=providers) for one in seen.seen))
+        changes = {"providers": providers, "off_macs": off_macs, "all_macs": off_macs}
+        return replace(seen, seen=tuple(replace(one, **changes) for one in seen.seen))
 
     monkeypatch.setattr(measurement, "visit", visit)
     taken = measure(images_file, runtime="onnxruntime", feeds=feeds_of_file(images_file), sampling=brief())

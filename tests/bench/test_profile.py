@@ -3,14 +3,14 @@
 import json
 import re
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpmkd_edge.bench.profile import Profile, read_profile, write_profile
+from hpmkd_edge.bench.profile import Profile, Shape, State, read_profile, write_profile
 from hpmkd_edge.errors import BadOutput, BadReport
 
 
@@ -66,6 +66,8 @@ def test_a_quiet_profile_is_valid_for_a_gate(profile):
         ({"samples_ns": (1000, 2000) * 50}, r"vary by 33\.5%.*at most 10\.0%"),
         ({"samples_ns": (1000, 1100) * 50, "runtime": "tensorrt"}, r"vary by 4\.8%.*at most 2\.5%"),
         ({"warmup_settled": False}, r"did not settle within 1\.0 s"),
+        ({"samples_ns": (1000,) * 70 + (1060,) * 30}, r"three parts of the time lie 6\.0% apart; at most 5\.0%"),
+        ({"samples_ns": (1000,) * 50 + (1060,) * 50, "runs": (50, 50)}, r"processes lie 6\.0% apart"),
         ({"placement_share": 0.9}, r"10\.0% of the model ran off"),
         ({"enqueue_share": 0.9}, r"takes 90% of the device's own time"),
     ],
@@ -83,9 +85,50 @@ def test_a_busy_machine_is_said(profile, host):
     assert "3.10 at the start" in profile(host=host(cores=4, load_average=3.1)).flags[0]
 
 
+STATE = State(clock_mhz=1500.0, gpu_clock_mhz=600.0, temperature_c=50.0, load_average=0.5, affinity=(0, 3))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"clock_mhz": 1400.0}, r"the clock went from 1400 to 1500 MHz.*at most 5%"),
+        ({"gpu_clock_mhz": 300.0}, r"the GPU's clock went from 300 to 600 MHz"),
+        ({"temperature_c": 61.0}, r"the temperature went from 50 to 61 °C.*at most 10"),
+    ],
+)
+def test_a_machine_that_changed_while_timing_is_said(profile, change, reason):
+    """Its clock, its GPU's, its temperature; what its kernel does not tell is no change."""
+    silent = replace(STATE, clock_mhz=None, gpu_clock_mhz=None, temperature_c=None)
+    (flag,) = profile(states=(STATE, replace(STATE, **change))).flags
+
+    assert re.search(reason, flag)
+    assert profile(states=(STATE, silent)).flags == ()
+    assert profile(states=(STATE, replace(STATE, clock_mhz=1440.0, temperature_c=59.0))).flags == ()
+
+
+def test_a_record_from_before_a_field_was_there_still_reads(profile, tmp_path):
+    """What has a default may be missing; what the file is a file of may not."""
+    write_profile(profile(), tmp_path / "p.json")
+    content = json.loads((tmp_path / "p.json").read_text())
+    for name in ("shapes", "io", "inter_threads", "runs", "states", "sampled_memory_mb", "activation_bytes"):
+        del content[name]
+    (tmp_path / "old.json").write_text(json.dumps(content))
+    (tmp_path / "none.json").write_text(json.dumps({k: v for k, v in content.items() if k != "schema"}))
+
+    assert read_profile(tmp_path / "old.json") == profile()
+    with pytest.raises(BadReport, match="has no key 'schema'"):
+        read_profile(tmp_path / "none.json")
+
+
 def test_a_profile_reads_back_as_it_was_written(profile, tmp_path):
     """Every field, and nothing is left beside the file."""
-    written = profile(peak_memory_mb=1.5, enqueue_share=0.25, warmup_settled=False)
+    written = profile(
+        peak_memory_mb=1.5,
+        enqueue_share=0.25,
+        warmup_settled=False,
+        states=(STATE,),
+        shapes=(Shape(name="x", sizes=(1,)),),
+    )
     write_profile(written, tmp_path / "p.json")
 
     assert read_profile(tmp_path / "p.json") == written

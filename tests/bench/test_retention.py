@@ -14,7 +14,8 @@ from sample_records import make_report
 
 from hpmkd_edge.bench.scripts import retention
 from hpmkd_edge.errors import BadReport
-from hpmkd_edge.record import write_manifest, write_report
+from hpmkd_edge.manifest import write_manifest
+from hpmkd_edge.record import write_report
 from hpmkd_edge.verdict import Outcome
 
 REPORT = make_report()

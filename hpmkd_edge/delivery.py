@@ -1,0 +1,252 @@
+"""One trained student in every precision that its target takes: made, compared, weighed, and one of them chosen."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from hpmkd_edge.bench.change import Change, change_between
+from hpmkd_edge.bench.profile import Profile
+from hpmkd_edge.bench.scoring import Score, answer, score
+from hpmkd_edge.distill.candidates import Finish
+from hpmkd_edge.distill.quantization_link import train_quantized
+from hpmkd_edge.entrance import entering, evenly, form_for, parity_rows
+from hpmkd_edge.errors import BadStudent, ConversionFailed
+from hpmkd_edge.export.artifact import Artifact
+from hpmkd_edge.export.conversion import save_student
+from hpmkd_edge.export.parity import compare_files
+from hpmkd_edge.export.passes.half import halve
+from hpmkd_edge.export.precision import Int8, best_int8
+from hpmkd_edge.plan.settings import Settings
+from hpmkd_edge.preparation import Preparation
+from hpmkd_edge.targets import Precision, Target
+from hpmkd_edge.verdict import Outcome, Provenance, Verdict, judge, provenance_of
+
+CALIBRATION_ROWS: Final = 512
+# What int8 may lose against fp32 where the budget leaves more room: it is a rounding, and not another model.
+MOST_LOST: Final = 0.005
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A file of the student in one precision.
+
+    Attributes:
+        how: a phrase: "exported", "calibrated by entropy", …
+        score: on validation rows.
+    """
+
+    artifact: Artifact
+    how: str
+    score: Score
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotMade:
+    """A precision that this student cannot have."""
+
+    precision: Precision
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighed:
+    """A file with what it costs, and whether it may ship.
+
+    Attributes:
+        change: its median time against the fp32 file's, timed in turn; None for that file itself.
+        verdict: on validation rows.
+        slower: whether it is slower than fp32 on the target, as far as that was measured.
+    """
+
+    made: Made
+    profile: Profile
+    change: Change | None
+    verdict: Verdict
+    slower: bool
+
+    @property
+    def broken(self) -> int:
+        """How many budgets it breaks."""
+        return sum(one.outcome is Outcome.BROKEN for one in self.verdict.judgements)
+
+
+def in_order(target: Target) -> tuple[Precision, ...]:
+    """Return the precisions to try, as the target lists them; fp32, which runs everywhere, last where it is not."""
+    return target.precisions if "fp32" in target.precisions else (*target.precisions, "fp32")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """What every student of a target is delivered with.
+
+    Attributes:
+        facts: of each file's metadata.
+        cut_for: the runtime of the second of two files, or None for one file.
+    """
+
+    target: Target
+    preparation: Preparation
+    facts: Mapping[str, str]
+    cut_for: str | None
+
+    def files(self, fp32: Artifact, finish: Finish, shared: Settings) -> tuple[list[Made], list[NotMade]]:
+        """Return the student's files in the order in which they are tried, and the precisions that it cannot have.
+
+        Args:
+            fp32: its export.
+            finish: how it was trained; *shared* are the settings of its race.
+
+        Raises:
+            ParityBroken: a file does not answer as the fp32 file does.
+            Interrupted: the user asked to stop; the state is saved.
+        """
+        exported = Made(artifact=fp32, how="exported", score=self._scored(fp32))
+        made: list[Made] = []
+        failed: list[NotMade] = []
+        for precision in in_order(self.target):
+            one = exported if precision == "fp32" else self._made(precision, exported, finish, shared)
+            if isinstance(one, NotMade):
+                failed.append(one)
+            else:
+                made.append(one)
+        return made, failed
+
+    def _made(self, precision: Precision, exported: Made, finish: Finish, shared: Settings) -> Made | NotMade:
+        try:
+            return self._halved(exported) if precision == "fp16" else self._int8(exported, finish, shared)
+        except ConversionFailed as error:
+            log.warning("%s is not made: %s", precision, error)
+            return NotMade(precision=precision, reason=str(error))
+
+    def _halved(self, exported: Made) -> Made:
+        path = _beside(exported.artifact, "fp16")
+        halve(exported.artifact.path, path)
+        return self._compared(exported, path, "fp16", "weights and inner values in float16")
+
+    def _int8(self, exported: Made, finish: Finish, shared: Settings) -> Made:
+        """Return the int8 file after calibration; where that loses too much, the better of it and a trained one."""
+        path, most = _beside(exported.artifact, "int8"), self.most_lost(exported)
+        found = self._calibrated(exported.artifact, path, most, exported.score)
+        calibrated = self._compared(exported, path, "int8", _how(found))
+        if not found.kept and exported.score.accuracy - found.accuracy <= most:
+            return calibrated
+        try:
+            aware = self._aware(exported, finish, shared, most)
+        except BadStudent as error:
+            log.warning("the student is not trained for int8: %s", error)
+            return calibrated
+        return max(calibrated, aware, key=lambda one: (one.score.accuracy, -one.score.loss))
+
+    def _aware(self, exported: Made, finish: Finish, shared: Settings, most: float) -> Made:
+        workshop, rival = self.preparation.workshop, finish.rival
+        path = _beside(exported.artifact, "aware-int8")
+        trained = train_quantized(
+            finish.trained.module,
+            rival.lesson,
+            rival.settings or shared,
+            form=form_for(self.target),
+            seed=workshop.seed,
+            saved=path.with_suffix(".pt"),
+            stop=workshop.stop,
+            label=f"{rival.name}, for int8",
+            calibration_rows=evenly(self.preparation.task.train, CALIBRATION_ROWS),
+        )
+        plain = save_student(
+            trained.module,
+            self.preparation.inlet,
+            _beside(exported.artifact, "aware"),
+            facts=self.facts,
+            cut_for=self.cut_for,
+        )
+        found = self._calibrated(plain, path, most, exported.score)
+        return self._compared(exported, path, "int8", f"trained for int8, {_how(found)}")
+
+    def _calibrated(self, source: Artifact, path: Path, most: float, wanted: Score) -> Int8:
+        return best_int8(
+            source.path,
+            path,
+            feeds=entering(source, evenly(self.preparation.task.train, CALIBRATION_ROWS)),
+            form=form_for(self.target),
+            loss_of=lambda tried: _of(self._scored(replace(source, path=tried))),
+            most_drop=most - (wanted.accuracy - self._scored(source).accuracy),
+        )
+
+    def _compared(self, exported: Made, path: Path, precision: Precision, how: str) -> Made:
+        """Compare a file with the fp32 file on real rows, and score it."""
+        origin, rows = exported.artifact, self.preparation.task.validation
+        parity = compare_files(
+            path,
+            origin.path,
+            entering(origin, parity_rows(rows)),
+            precision=precision,
+            answer=answer,
+            scale=self.preparation.inlet.scale,
+        )
+        artifact = replace(origin, path=path, precision=precision, parity=parity)
+        return Made(artifact=artifact, how=how, score=self._scored(artifact))
+
+    def most_lost(self, exported: Made) -> float:
+        """Return how much accuracy int8 may lose: half a point, and no more than the budget leaves."""
+        limit, best = self.target.budgets.accuracy, self.preparation.best.accuracy
+        floors = [] if limit is None else [limit.min, None if limit.max_drop is None else best - limit.max_drop]
+        spare = exported.score.accuracy - max((floor for floor in floors if floor is not None), default=0.0)
+        # A student that misses the budget anyway is not asked for more than others.
+        return min(MOST_LOST, spare) if spare >= 0 else MOST_LOST
+
+    def _scored(self, artifact: Artifact) -> Score:
+        rows = self.preparation.task.validation
+        return score(artifact.path, rows.inputs.feeds(), rows.labels, preprocessing=artifact.preprocessing)
+
+    def weigh(self, made: Sequence[Made], profiles: Sequence[Profile]) -> tuple[Weighed, ...]:
+        """Judge each file on validation rows.
+
+        Args:
+            profiles: of the files, timed in turn.
+        """
+        plain = next(profile for profile in profiles if profile.precision == "fp32")
+        return tuple(self._weighed(one, profile, plain) for one, profile in zip(made, profiles, strict=True))
+
+    def _weighed(self, made: Made, profile: Profile, plain: Profile) -> Weighed:
+        scored = made.score
+        change = None if profile is plain else change_between(plain, profile)
+        # What is slower on this machine may be faster on another.
+        there = provenance_of(profile, self.target) is not Provenance.UNKNOWN
+        return Weighed(
+            made=made,
+            profile=profile,
+            change=change,
+            verdict=judge(
+                self.target,
+                profile=profile,
+                model_bytes=made.artifact.file_bytes,
+                accuracy=scored.accuracy,
+                teacher_accuracy=self.preparation.best.accuracy,
+                goal=self.preparation.task.goal,
+                mae=scored.misses.mae if scored.misses else None,
+            ),
+            slower=there and change is not None and change.low > 1,
+        )
+
+
+def chosen(weighed: Sequence[Weighed]) -> Weighed:
+    """Return what ships: fewest broken budgets, then not slower than fp32, then the first in the target's order."""
+    return min(weighed, key=lambda one: (one.broken, one.slower))
+
+
+def _how(found: Int8) -> str:
+    kept = f", {', '.join(found.kept)} kept in float32" if found.kept else ""
+    return f"calibrated by {found.calibration}{kept}"
+
+
+def _of(scored: Score) -> tuple[float, float]:
+    return scored.accuracy, scored.loss
+
+
+def _beside(artifact: Artifact, ending: str) -> Path:
+    return artifact.path.with_name(f"{artifact.path.stem}-{ending}.onnx")

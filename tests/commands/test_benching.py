@@ -1,0 +1,179 @@
+"""`bench` and `bench compare`: what they print, refuse and end with."""
+
+import json
+import re
+import sys
+from dataclasses import replace
+
+import pytest
+from sample_records import make_profile
+
+from hpmkd_edge.bench import measurement, protocol
+from hpmkd_edge.bench.profile import write_profile
+from hpmkd_edge.bench.reference import reference_file
+from hpmkd_edge.cli import main
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Return a function that runs the command, and gives exit code, output and complaints."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["hpmkd-edge", "bench", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        return code, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Two files of one model."""
+    with reference_file() as path:
+        content = path.read_bytes()
+    made = [tmp_path / "before.onnx", tmp_path / "after.onnx"]
+    for one in made:
+        one.write_bytes(content)
+    return made
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """Let measuring give profiles of these milliseconds, in order, and keep what it was asked."""
+    asked = []
+
+    def stand_in(*ms):
+        def compare(paths, **options):
+            asked.append(options)
+            return tuple(
+                make_profile(ms=one, model=path.name, precision=precision)
+                for path, one, precision in zip(paths, ms, options["precisions"], strict=True)
+            )
+
+        monkeypatch.setattr(measurement, "compare", compare)
+        return asked
+
+    return stand_in
+
+
+def test_files_are_measured_side_by_side(run, files, brief, tmp_path):
+    """Really, on this host: a row each, the whole of it in the file."""
+    code, out, _ = run(*files, "--precision-of", "after=int8", "--output", tmp_path / "all.json")
+    found = json.loads((tmp_path / "all.json").read_text())
+
+    assert code in (0, 5)
+    assert "before.onnx" in out
+    assert [cell["profile"]["precision"] for cell in found["cells"]] == ["fp32", "int8"]
+    assert found["cells"][0]["against_first"] is None
+    assert found["cells"][1]["against_first"]["ratio"] == pytest.approx(1, rel=0.5)
+    assert found["exit_code"] == code
+
+
+def test_targets_of_one_runtime_share_a_measurement(run, files, timed):
+    """Two targets, one comparison; each judges by its own budgets: 6 ms are too many for one of them."""
+    asked = timed(1.0, 6.0)
+    code, out, _ = run(*files, "--target", "host", "--target", "rpi4", "--format", "json")
+    cells = json.loads(out)["cells"]
+
+    assert len(asked) == 1
+    assert [(cell["target"], cell["outcome"]) for cell in cells][:2] == [("host", "met"), ("host", "broken")]
+    assert code == 1
+    assert cells[1]["against_first"]["verdict"] == "slower"
+
+
+def test_an_int8_file_that_is_slower_is_said_to_be(run, files, timed):
+    """Not chosen for its label."""
+    timed(1.0, 1.2)
+    _, out, _ = run(*files, "--precision-of", "after.onnx=int8")
+
+    assert "after.onnx: int8 is slower here, slower by 20.0 %" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    ("ms", "options", "code", "sentence"),
+    [
+        (1.1, (), 1, "slower by 10.0 %"),
+        (1.1, ("--tolerance", "15"), 0, "no change beyond 15%: slower by 10.0 %"),
+        (0.8, (), 0, "faster by 20.0 %"),
+        (1.0, (), 0, "no change beyond 5%"),
+    ],
+)
+def test_a_change_is_said_in_a_sentence(run, files, timed, ms, options, code, sentence):
+    """With its interval, and an exit code that stops a build where it is slower."""
+    timed(1.0, ms)
+    found, out, _ = run("compare", *files, *options)
+
+    assert found == code
+    assert sentence in " ".join(out.split())
+
+
+def test_two_files_are_really_compared(run, files, monkeypatch):
+    """In turn, in several processes."""
+    short = replace(protocol.PAIRED, processes=2, least_seconds=0.1, warmup_seconds=0.01, warmup_limit_seconds=0.1)
+    monkeypatch.setattr(protocol, "PAIRED", short)
+    code, out, _ = run("compare", *files, "--format", "json")
+    found = json.loads(out)
+
+    assert found["interleaved"]
+    assert found["low"] <= found["ratio"] <= found["high"]
+    assert found["exit_code"] == code
+    assert len(found["after"]["runs"]) == 2
+
+
+def test_two_records_are_compared_by_their_reference(run, tmp_path):
+    """A record of today, on a machine half as fast as it was, against yesterday's."""
+    write_profile(make_profile(ms=1.0), tmp_path / "old.json")
+    write_profile(make_profile(ms=2.0, reference_ns=(600_001,) * 1000), tmp_path / "new.json")
+    code, out, _ = run("compare", tmp_path / "old.json", tmp_path / "new.json", "--tolerance", "10")
+
+    assert code == 0
+    assert "each relative to the reference model" in " ".join(out.split())
+
+
+def test_a_record_and_a_file_can_be_compared(run, files, tmp_path, monkeypatch):
+    """The file is measured as the record was."""
+    asked = []
+
+    def measure(path, **options):
+        asked.append(options)
+        return make_profile(ms=1.5, model=path.name, threads=2, reference_ns=(300_001,) * 1000)
+
+    monkeypatch.setattr(measurement, "measure", measure)
+    write_profile(make_profile(ms=1.0, threads=2), tmp_path / "old.json")
+    code, out, _ = run("compare", tmp_path / "old.json", files[1])
+
+    assert (code, asked[0]["threads"], asked[0]["sampling"].name) == (1, 2, "quick")
+    assert "slower by 50.0 %" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["none.onnx"], "there is no file .*none.onnx"),
+        (["compare", "{0}", "none.onnx"], "there is no file .*none.onnx"),
+        (["{0}", "--precision-of", "int8"], "--precision-of is 'int8'; NAME=PRECISION is needed"),
+        (["{0}", "--precision-of", "befor=int8"], "no model 'befor'. Did you mean 'before'"),
+        (["{0}", "--precision-of", "before=int9"], "no precision 'int9'. Did you mean 'int8'"),
+        (["{0}", "--protocol", "fast"], "no protocol 'fast'"),
+        (["{0}", "--target", "jetsn"], "no target 'jetsn'. Did you mean 'jetson'"),
+    ],
+)
+def test_bad_input_is_refused_in_a_sentence(run, files, arguments, sentence):
+    """What was found, what is needed; exit code 2."""
+    code, out, err = run(*(one.format(*files) for one in arguments))
+
+    assert (code, out) == (2, "")
+    assert re.search(sentence, err)
+
+
+def test_help_shows_both_ways(run):
+    """Files first, or compare."""
+    code, out, _ = run("--help")
+
+    assert code == 0
+    assert "compare" in out
+    assert "files" in out

@@ -52,8 +52,8 @@ SAMPLINGS: Final[dict[str, Sampling]] = {
     "standard": _named("standard", least_runs=662, least_seconds=10.0, processes=3),
     "mlperf": _named("mlperf", least_runs=64, least_seconds=600.0, processes=1),
 }
-# For a ratio: both models are disturbed alike, so that little time will do; and a model lies in memory as luck will have
-# it, anew in each process.
+# For a ratio: both models are disturbed alike, so that little time will do; where a model lies in memory is luck, and
+# drawn anew in each process.
 PAIRED: Final = Sampling(
     name="paired",
     least_runs=325,

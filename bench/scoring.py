@@ -64,6 +64,28 @@ def answer(
         RuntimeUnavailable: the runtime cannot run here.
         MeasurementFailed: the file cannot be loaded or run, or its first output is something else.
     """
+    answers_NK = outputs(path, feeds, runtime=runtime, batch=batch, preprocessing=preprocessing)
+    if answers_NK.ndim != 2:
+        raise MeasurementFailed(
+            f"{path.name} answers {len(answers_NK)} rows with a {answers_NK.dtype} of shape {answers_NK.shape}; "
+            f"floats of shape ({len(answers_NK)}, classes) are needed as its first output."
+        )
+    return answers_NK
+
+
+def outputs(
+    path: Path,
+    feeds: Mapping[str, NDArray[Any]],
+    *,
+    runtime: str = "onnxruntime",
+    batch: int = 256,
+    preprocessing: Path | None = None,
+) -> NDArray[np.float32]:
+    """Return the file's first output on all rows, of any shape [N, …], otherwise as `answer`.
+
+    Raises:
+        BadData, BadConfiguration, RuntimeUnavailable, MeasurementFailed: as `answer`.
+    """
     lengths = {name: len(array) for name, array in feeds.items()}
     rows = next(iter(lengths.values()), 0)
     if rows == 0 or set(lengths.values()) != {rows}:
@@ -71,14 +93,19 @@ def answer(
     first = _rows(feeds, 0, batch)
     threads = len(os.sched_getaffinity(0))
     session = open_model(choose_runtime(runtime), path, threads, first, preprocessing=preprocessing)
-    answers = []
+    answers: list[NDArray[np.float32]] = []
     for start in range(0, rows, batch):
         part = session.run(_rows(feeds, start, batch))
         wanted = min(batch, rows - start)
-        if part.dtype.kind != "f" or part.ndim != 2 or len(part) != wanted:
+        if part.dtype.kind != "f" or part.ndim == 0 or len(part) != wanted:
             raise MeasurementFailed(
                 f"{path.name} answers {wanted} rows with a {part.dtype} of shape {part.shape}; "
-                f"floats of shape ({wanted}, classes) are needed as its first output."
+                f"floats of shape ({wanted}, …) are needed as its first output."
+            )
+        if answers and part.shape[1:] != answers[0].shape[1:]:
+            raise MeasurementFailed(
+                f"{path.name} answers rows with shape {answers[0].shape[1:]} and others with {part.shape[1:]}; the same"
+                " is needed for all."
             )
         answers.append(part.astype(np.float32, copy=False))
     return np.concatenate(answers)

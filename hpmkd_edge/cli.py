@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from hpmkd_edge import __version__
-from hpmkd_edge.commands import benching, exporting, memory, planning, predicting, profiling, targets
+from hpmkd_edge.commands import benching, doctoring, exporting, memory, planning, predicting, profiling, targets
 from hpmkd_edge.commands.options import Format, Output, Quiet, TargetsFile, Verbose
 from hpmkd_edge.conduct import before_a_run, folder_of, reader_may_leave, refuse_targets, stopped_at_once
 from hpmkd_edge.errors import EdgeError
@@ -181,6 +181,7 @@ def ablate(
 Examples:
   hpmkd-edge gate runs/first/report.json
   hpmkd-edge gate runs/first/report.json --profile jetson-profile.json
+  hpmkd-edge gate runs/first/report.json --allow-predicted
   hpmkd-edge gate runs/*/report.json --targets targets.yaml --format json"""
 )
 def gate(
@@ -190,6 +191,9 @@ def gate(
         list[Path] | None,
         typer.Option(help="A measurement of the same student, taken on the board; repeatable."),
     ] = None,
+    allow_predicted: Annotated[
+        bool, typer.Option("--allow-predicted", help="Judge an unmeasured latency by its prediction's upper bound.")
+    ] = False,
     format: Output = Format.TEXT,  # noqa: A002
 ) -> None:
     """End with the verdict's exit code: 0 met, 1 broken, 5 where a number is unknown or too noisy."""
@@ -205,6 +209,7 @@ def gate(
         [read_report(path) for path in reports],
         targets=load_targets(targets) if targets else None,
         profiles=[read_profile(path) for path in profile or ()],
+        allow_predicted=allow_predicted,
     )
     with reader_may_leave():
         if format is Format.JSON:
@@ -218,6 +223,7 @@ app.command(epilog=profiling.EXAMPLES)(profiling.profile)
 app.command(epilog=planning.EXAMPLES)(planning.plan)
 app.command(epilog=predicting.EXAMPLES)(predicting.predict)
 app.command(epilog=exporting.EXAMPLES)(exporting.export)
+app.command(epilog=doctoring.EXAMPLES)(doctoring.doctor)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ Example:
 
 from __future__ import annotations
 
+import logging
 import shlex
 import shutil
 import time
@@ -24,13 +25,14 @@ import numpy as np
 import torch
 
 from hpmkd_edge import __version__
-from hpmkd_edge.bench.address import parse_address
 from hpmkd_edge.bench.profile import Profile
+from hpmkd_edge.bench.remote import connect
 from hpmkd_edge.bench.runtimes.choose import RUNTIMES
 from hpmkd_edge.bench.scoring import score
 from hpmkd_edge.desk import Desk, read_given
 from hpmkd_edge.errors import BadConfiguration, BadData, EdgeError, Interrupted
 from hpmkd_edge.export.artifact import FULL_STUDENT, PREPROCESSING, STUDENT
+from hpmkd_edge.foretelling import foretell, read_experience
 from hpmkd_edge.interruption import listening
 from hpmkd_edge.plan.chain import Step, first_chain, resize
 from hpmkd_edge.preparation import Preparation, prepare
@@ -43,7 +45,9 @@ from hpmkd_edge.students.effort import effort_of
 from hpmkd_edge.targets import Target, find_target, load_targets
 from hpmkd_edge.tasks.task import Goal
 from hpmkd_edge.turns import Workbench
-from hpmkd_edge.verdict import Outcome, judge
+from hpmkd_edge.verdict import Outcome, Provenance, judge, provenance_of
+
+log = logging.getLogger(__name__)
 
 
 def compress(request: Request, *, output: Path | None = None) -> tuple[Report, ...]:
@@ -84,12 +88,16 @@ def _targets(request: Request) -> tuple[Target, ...]:
     read_given(request.profiles)  # before anything is trained
     known = load_targets(Path(request.targets_file) if request.targets_file else None)
     targets = tuple(find_target(name, known) for name in request.targets)
-    if request.host is None:
-        return targets
-    parse_address(request.host)
-    if len(targets) > 1:
-        raise BadConfiguration(f"--host is one board, and {len(targets)} targets are given; name one of them.")
-    return tuple(replace(target, host=request.host) for target in targets)
+    for target in targets:
+        read_experience(request.records, target)  # as well
+    if request.host is not None:
+        if len(targets) > 1:
+            raise BadConfiguration(f"--host is one board, and {len(targets)} targets are given; name one of them.")
+        targets = tuple(replace(target, host=request.host) for target in targets)
+    for host in {target.host for target in targets if target.host}:
+        with connect(host):
+            log.info("%s can be reached.", host)
+    return targets
 
 
 def _run(request: Request, targets: tuple[Target, ...], folder: RunFolder) -> tuple[Report, ...]:
@@ -140,7 +148,7 @@ def leaving_only_what_is_of_use(folder: RunFolder, command: str, discard: Callab
 def _run_id(request: Request, preparation: Preparation, target: Target) -> str:
     """Name a run by all that decides its outcome, so that the same run ships the same bytes."""
     # Where it is measured does not change what is made: a record taken by hand names a file of the run before.
-    asked = replace(request, command="", started_in="", targets=(target.name,), host=None, profiles=())
+    asked = replace(request, command="", started_in="", targets=(target.name,), host=None, profiles=(), records=None)
     teachers = [tutor.teacher.digest for tutor in preparation.tutors]
     student, device = preparation.workshop.family.digest, preparation.curriculum.untaught.labels.device.type
     code = f"hpmkd-edge {__version__} torch {torch.__version__} {device}"
@@ -152,7 +160,8 @@ def _fit_to(target: Target, preparation: Preparation, request: Request, facts: F
     """Run the loop for one *target*, and record it in its folder."""
     task, shape = preparation.task, preparation.workshop.shape
     missing = None if target.host else RUNTIMES[target.runtime].missing()
-    given = read_given(request.profiles)
+    given, experience = read_given(request.profiles), read_experience(request.records, target)
+    first_row = task.validation.take(np.zeros(1, np.int64))
     workbench = Workbench(
         target=target,
         desk=Desk(
@@ -160,7 +169,7 @@ def _fit_to(target: Target, preparation: Preparation, request: Request, facts: F
             # On the board the board's own runtime is timed; elsewhere this host's, and the verdict says whose it is.
             runtime="onnxruntime" if missing else target.runtime,
             protocol=request.protocol,
-            row=task.validation.inputs.take(np.zeros(1, np.int64)).feeds(),
+            row=first_row.inputs.feeds(),
             stop=preparation.workshop.stop,
             given=given,
         ),
@@ -180,6 +189,7 @@ def _fit_to(target: Target, preparation: Preparation, request: Request, facts: F
             ladder=preparation.curriculum.ladder,
             tried=[chain for past in rounds for chain in (past.chain, *past.race.chains)],
             refused=workbench.refused,
+            probe=workbench.probe,
             teacher_parameters=preparation.best.teacher.parameters,
         )
     shipped = _ship(max(rounds, key=_merit), facts.folder)
@@ -190,6 +200,8 @@ def _fit_to(target: Target, preparation: Preparation, request: Request, facts: F
     test = task.test
     student = score(artifact.path, test.inputs.feeds(), test.labels, preprocessing=artifact.preprocessing)
     teachers = [tutor.accuracy_on(test) for tutor in preparation.tutors]
+    here = provenance_of(shipped.profile, target) is Provenance.MEASURED
+    foretold = () if here else foretell(artifact, first_row, target, experience)
     verdict = judge(
         target,
         profile=shipped.profile,
@@ -198,6 +210,7 @@ def _fit_to(target: Target, preparation: Preparation, request: Request, facts: F
         teacher_accuracy=teachers[0],
         goal=task.goal,
         mae=student.misses.mae if student.misses else None,
+        foretold=foretold,
     )
     return record_run(
         request=request,
@@ -211,6 +224,7 @@ def _fit_to(target: Target, preparation: Preparation, request: Request, facts: F
         test=student,
         teachers_test_accuracy=teachers,
         verdict=verdict,
+        foretold=foretold,
         notes=[*_notes(target, missing, task.goal), *_unused(given, rounds, request)],
     )
 

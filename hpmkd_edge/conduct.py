@@ -56,7 +56,7 @@ def folder_of(output: Path, resume: Path | None) -> Path:
 
 def refuse_targets(context: typer.Context, command: str) -> None:
     """Stop where a flag is given that *command* would not look at."""
-    idle = [f"--{name}" for name in ("target", "targets", "rounds", "protocol") if is_typed(context, name)]
+    idle = [f"--{name}" for name in ("target", "targets", "rounds", "protocol", "records") if is_typed(context, name)]
     if idle:
         raise BadConfiguration(
             f"{', '.join(idle)} cannot go with {command}, which fits no target and measures no latency; leave it out."

@@ -55,15 +55,19 @@ class Desk:
         (profile,) = self.in_turn([artifact])
         return profile
 
-    def in_turn(self, artifacts: Sequence[Artifact]) -> tuple[Profile, ...]:
+    def in_turn(self, artifacts: Sequence[Artifact], *, anew: bool = False) -> tuple[Profile, ...]:
         """Measure *artifacts* interleaved in one process; what was measured before is read back from beside the files.
+
+        Args:
+            artifacts: of one student.
+            anew: measure even so.
 
         Raises:
             Interrupted: the user asked to stop; the measurements are saved.
         """
         found = {artifact.path: self._given(artifact) for artifact in artifacts}
         rest = [artifact for artifact in artifacts if found[artifact.path] is None]
-        kept = _read_back(rest)
+        kept = None if anew else _read_back(rest)
         taken = kept if kept is not None else self._take(rest)
         profiles = iter(taken)
         ordered = tuple(found[artifact.path] or next(profiles) for artifact in artifacts)

@@ -95,6 +95,11 @@ FLAGS: Final = (
         help="A measurement taken on the board by hand, of a file that this run makes; repeatable.",
         metavar="FILE",
     ),
+    Flag(
+        field="records",
+        help="Profiles of other models on the board, with their ONNX files: they predict what is not measured there.",
+        metavar="DIR",
+    ),
     Flag(field="device", help="Train on auto, cpu or cuda."),
 )
 TUPLE: Final = tuple[str, ...]

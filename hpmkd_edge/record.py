@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Final, Literal
 
 from hpmkd_edge.bench.grading import Misses
 from hpmkd_edge.bench.profile import Host, Profile
+from hpmkd_edge.foretold import Foretold
 from hpmkd_edge.json_file import read_json, write_json
 from hpmkd_edge.targets import Target
 from hpmkd_edge.verdict import Goal, Verdict
@@ -198,6 +199,7 @@ class Report:
         classes: in the order of the file's outputs; none where values are learned.
         student_sha256: of the exported file.
         profile: the student's own measurement, on `host`.
+        foretold: what its latencies would be on the target, where they were not measured there.
         teacher_forwards: how often a teacher answered a whole set of rows (a view, a split); answers that an earlier
             run had kept are not among them.
         retention: the student's test accuracy over the best teacher's.
@@ -231,6 +233,7 @@ class Report:
     student: StudentRecord
     student_sha256: str
     profile: Profile
+    foretold: tuple[Foretold, ...] = ()
     retention: float
     verdict: Verdict
     host: Host

@@ -17,6 +17,7 @@ from hpmkd_edge.bench.scoring import Score
 from hpmkd_edge.delivery import NotMade, Weighed
 from hpmkd_edge.distill.candidates import Duel, Finish, Race
 from hpmkd_edge.export.artifact import PREPROCESSING, PREPROCESSING_RUNTIME, STUDENT, Artifact
+from hpmkd_edge.foretold import Foretold
 from hpmkd_edge.manifest import write_manifest
 from hpmkd_edge.plan.chain import Chain, Step
 from hpmkd_edge.plan.settings import Settings
@@ -209,6 +210,7 @@ def record_run(
     teachers_test_accuracy: Sequence[float],
     verdict: Verdict,
     notes: Sequence[str],
+    foretold: tuple[Foretold, ...] = (),
 ) -> Report:
     """Write weights, measurement, report and manifest into the run's folder, and return the report.
 
@@ -251,6 +253,7 @@ def record_run(
         ),
         student_sha256=shipped.artifact.sha256,
         profile=shipped.profile,
+        foretold=foretold,
         retention=retention(test_accuracy, teachers[0].test_accuracy),
         verdict=verdict,
         host=shipped.profile.host,
@@ -343,6 +346,9 @@ def files_of(request: Request) -> list[tuple[str, str]]:
     one_each = (request.student, request.schema, request.targets_file)
     specs = [request.data, *request.teachers, *request.weights, *filter(None, one_each)]
     paths = [Path(spec.rpartition(":")[0] if is_python_spec(spec) else spec).expanduser() for spec in specs]
+    if request.records is not None:
+        folder = Path(request.records).expanduser()
+        paths += sorted([*folder.glob("*.json"), *folder.glob("*.onnx")])
     return [(str(path), digest_of_file(path)) for path in paths if path.is_file()]
 
 

@@ -48,6 +48,8 @@ class Request:
         protocol: how long to measure, a key of `bench.protocol.SAMPLINGS`.
         host: "ssh://user@board[:port]" to measure there; None for what each target says.
         profiles: files of measurements that were taken on the board by hand; see `bench.profile.read_profile`.
+        records: a folder of profiles that were taken on the target, of other models, with their ONNX files: what is not
+            measured there is predicted from them; see `foretelling.read_experience`.
         device: "auto", "cpu" or "cuda", for training.
         command: the command line, for the records.
         started_in: the folder that relative paths start from; set by the run.
@@ -87,6 +89,7 @@ class Request:
     protocol: str = "quick"
     host: str | None = None
     profiles: tuple[str, ...] = ()
+    records: str | None = None
     device: str = "auto"
     command: str = ""
     started_in: str = ""

@@ -15,6 +15,7 @@ from hpmkd_edge.entrance import parity_rows
 from hpmkd_edge.errors import BadConfiguration, ConversionFailed, MeasurementFailed
 from hpmkd_edge.export.conversion import convert, export_teacher, needs_cut
 from hpmkd_edge.plan.chain import Chain, Step
+from hpmkd_edge.plan.sizing import SHORT, excess
 from hpmkd_edge.preparation import Preparation
 from hpmkd_edge.probing import Prober
 from hpmkd_edge.record import ProbeRecord
@@ -103,8 +104,14 @@ class Workbench:
             cut_for=self.cut_for,
         )
         made, not_made = self.delivery.files(exported, race.winner, race.settings)
-        weighed = self.delivery.weigh(made, self.desk.in_turn([one.artifact for one in made]))
+        files = [one.artifact for one in made]
+        weighed = self.delivery.weigh(made, self.desk.in_turn(files))
         ships = chosen(weighed)
+        if ships.profile.flags and _too_dear(ships.verdict) and step.chain.end not in self.refused:
+            # It fitted untrained, and this measurement is not valid by its own flags: another may be.
+            log.info("round %d is measured again: %s", number, " ".join(ships.profile.flags))
+            weighed = self.delivery.weigh(made, self.desk.in_turn(files, anew=True))
+            ships = chosen(weighed)
         return Round(
             number=number,
             step=step,
@@ -142,3 +149,8 @@ class Workbench:
         except (ConversionFailed, MeasurementFailed, BadConfiguration) as error:
             note = f"The teacher could not be timed beside the student: {error}"
         return SideBySide(student=shipped.profile, teacher=None, note=note)
+
+
+def _too_dear(verdict: Verdict) -> bool:
+    """Tell whether a cost is over its limit, whatever the accuracy is."""
+    return any(excess(judgement) for judgement in verdict.judgements if judgement.budget not in SHORT)

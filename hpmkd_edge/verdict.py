@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final, Literal
 
 from hpmkd_edge.bench.profile import Profile
+from hpmkd_edge.foretold import Foretold
 from hpmkd_edge.targets import AccuracyLimit, Budgets, Limit, Target
 
 # Budgets that ask for at least their limit; all others ask for at most.
@@ -50,6 +52,7 @@ class Judgement:
         unit: "ms", "MB", "s", "share" (0 to 1) or "".
         here: what this host measured where the value on the target is unknown, else None.
         reason: a phrase, e.g. "unknown on jetson, 0.21 ms p90 on this host".
+        low, high: the 90 % interval of what was not measured but predicted; its *value* is the upper bound.
     """
 
     budget: str
@@ -61,6 +64,8 @@ class Judgement:
     unit: str
     here: float | None
     reason: str
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +99,8 @@ def judge(
     teacher_accuracy: float | None,
     goal: Goal = "classes",
     mae: float | None = None,
+    foretold: Sequence[Foretold] = (),
+    allow_predicted: bool = False,
 ) -> Verdict:
     """Judge a model against every budget of *target*. Limits are inclusive; NaN never meets one.
 
@@ -106,32 +113,50 @@ def judge(
         accuracy, teacher_accuracy: shares on the same rows, of the exported file and the best teacher; of values R².
         goal: what a label is.
         mae: mean absolute error of values on those rows, in the label's units.
+        foretold, allow_predicted: see `judge_cost`.
     """
-    judgements = judge_cost(target, profile=profile, model_bytes=model_bytes).judgements
+    judgements = judge_cost(
+        target, profile=profile, model_bytes=model_bytes, foretold=foretold, allow_predicted=allow_predicted
+    ).judgements
     quality = _judge_classes if goal == "classes" else _judge_values
     return Verdict(target=target.name, judgements=judgements + quality(target.budgets, accuracy, teacher_accuracy, mae))
 
 
-def judge_cost(target: Target, *, profile: Profile | None, model_bytes: int | None) -> Verdict:
+def judge_cost(
+    target: Target,
+    *,
+    profile: Profile | None,
+    model_bytes: int | None,
+    foretold: Sequence[Foretold] = (),
+    allow_predicted: bool = False,
+) -> Verdict:
     """Judge every budget but accuracy, as for a probe that was never trained.
 
     A latency is judged by its upper bound at 99 % confidence. Where the profile is flagged (noisy runs,
     busy host), it counts only if its whole interval lies on one side of the limit.
+
+    Args:
+        foretold: of the same file on *target*; it says something only where nothing was measured there.
+        allow_predicted: judge what is foretold by its upper bound, instead of leaving it open.
     """
     budgets = target.budgets
     judgements = []
+    measured = profile is not None and provenance_of(profile, target) is Provenance.MEASURED
     for latency in budgets.latency_ms:
         p = float(latency.percentile[1:])
-        judgements.append(
-            _judge_profiled(
-                _most(f"latency_ms.{latency.percentile}", "ms", latency.limit, f" {latency.percentile}"),
-                target,
-                profile,
-                value=profile.percentile_bound_ms(p) if profile else None,
-                best=profile.percentile_lower_bound_ms(p) if profile and profile.flags else None,
-                flags=profile.flags if profile else (),
-            )
+        asked = _most(f"latency_ms.{latency.percentile}", "ms", latency.limit, f" {latency.percentile}")
+        judged = _judge_profiled(
+            asked,
+            target,
+            profile,
+            value=profile.percentile_bound_ms(p) if profile else None,
+            best=profile.percentile_lower_bound_ms(p) if profile and profile.flags else None,
+            flags=profile.flags if profile else (),
         )
+        if foretold and not measured:
+            own = next((one for one in foretold if one.percentile == latency.percentile), None)
+            judged = _tell(judged, foretold[0]) if own is None else _judge_foretold(asked, judged, own, allow_predicted)
+        judgements.append(judged)
     if budgets.peak_memory_mb is not None:
         asked = _most("peak_memory_mb", "MB", budgets.peak_memory_mb)
         memory = profile.peak_memory_mb if profile else None
@@ -246,6 +271,34 @@ def _judge_measured(
         low = "?" if best is None else f"{best:.4g}"
         reason = f"between {low} and {value:.4g}{asked.noun}: {' '.join(flags)}"
     return asked.answer(outcome, reason, value=value)
+
+
+def _judge_foretold(asked: _Budget, judged: Judgement, foretold: Foretold, allowed: bool) -> Judgement:
+    """Judge a percentile by what is foretold of it, or leave it open; *judged* is the answer without it."""
+    if foretold.interval_ms is None:
+        return replace(judged, reason=f"{judged.reason}; {foretold.phrase}")
+    low, high = foretold.interval_ms
+    if allowed:
+        outcome = _compare(asked.name, high, asked.limit, asked.warn)
+        reason = f"{foretold.phrase}: {_reason(asked, outcome, high)}"
+    else:
+        level, word = (asked.warn, "is the warn level") if asked.limit is None else (asked.limit, "allowed")
+        outcome, reason = Outcome.INCONCLUSIVE, f"{foretold.phrase}, {level:g} ms {word}"
+    return replace(
+        judged,
+        outcome=outcome,
+        provenance=Provenance(foretold.prediction.provenance),
+        value=high,
+        low=low,
+        high=high,
+        reason=reason,
+    )
+
+
+def _tell(judged: Judgement, foretold: Foretold) -> Judgement:
+    """Add what is foretold of another percentile, which decides nothing."""
+    of = "" if foretold.interval_ms is None else f"its {foretold.percentile} is "
+    return replace(judged, reason=f"{judged.reason}; {of}{foretold.phrase}")
 
 
 def _judge_classes(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from hpmkd_edge.bench.prediction import Prediction
 from hpmkd_edge.bench.profile import Host, Profile
+from hpmkd_edge.foretold import Foretold
 from hpmkd_edge.record import (
     Cost,
     DataRecord,
@@ -87,6 +89,13 @@ def make_profile(
     return replace(profile, **changes)
 
 
+def make_foretold(low: float | None, ms: float | None, high: float | None, **changes: Any) -> Foretold:
+    """Return a prediction of the p90 from eight records."""
+    provenance = changes.pop("provenance", "predicted")
+    found = Prediction(provenance=provenance, ms=ms, low_ms=low, high_ms=high, reason="from 8 models.")
+    return replace(Foretold(percentile="p90", source="8 records", prediction=found), **changes)
+
+
 def make_target(*, device: Device = HERE, **changes: Any) -> Target:
     """Return a target with a budget of each kind that onnxruntime can answer."""
     budgets = Budgets(
@@ -115,7 +124,14 @@ FULL = Budgets(
 def make_report(target: Target | None = None, profile: Profile | None = None, **changes: Any) -> Report:
     """Return a report whose verdict is that of its numbers."""
     target, profile = target or make_target(), profile or make_profile()
-    verdict = judge(target, profile=profile, model_bytes=profile.model_bytes, accuracy=0.912345, teacher_accuracy=0.93)
+    verdict = judge(
+        target,
+        profile=profile,
+        model_bytes=profile.model_bytes,
+        accuracy=0.912345,
+        teacher_accuracy=0.93,
+        foretold=changes.get("foretold", ()),
+    )
     report = Report(
         tool_version="0.1.0",
         run_id="3f5a9c1d",

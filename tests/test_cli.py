@@ -4,10 +4,11 @@ import json
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from sample_records import BOARD, make_profile, make_report, make_target
+from sample_records import BOARD, make_foretold, make_profile, make_report, make_target
 
 from hpmkd_edge.bench.reference import reference_file
 from hpmkd_edge.bench.runtimes import cuda_driver
@@ -105,7 +106,10 @@ def bad_inputs(tmp_path):
         "no rounds": (["--rounds", "0"], "--rounds is 0"),
         "flips of a table": ([*table, "--flip"], "--flip and --mixup are for images"),
         "flags beside resume": (["--resume", tmp_path / "x", "--epochs", "2", "--seed", "1"], "--seed"),
-        "a target elsewhere": ([*table, "--targets", tmp_path / "far.yaml", "--target", "far"], "host to null"),
+        "a board's record that is not there": ([*table, "--profile-from", tmp_path / "none.json"], "--profile-from"),
+        "no records": ([*table, "--records", tmp_path / "none"], "there is no folder"),
+        "one board, two targets": ([*table, "--target", "rpi5", "--host", "ssh://me@board"], "name one of them"),
+        "a board's address": ([*table, "--host", "board; rm -rf"], "ssh://"),
         "empty data": (["--data", ""], "--data is empty"),
         "normalize without teacher": (["--normalize", "unit"], "no --teacher"),
         "root as output": (["--target", "host", "--output", "/"], "no folder"),
@@ -121,6 +125,18 @@ def bad_inputs(tmp_path):
         "no such protocol": (["--protocol", "fast"], "Known: mlperf, quick, standard"),
         "no such flag": (["--taget", "host"], "--target"),
     }
+
+
+def test_a_board_that_cannot_be_reached_stops_the_run_before_it_trains(run, tmp_path):
+    """Exit 3, and nothing left behind."""
+    bad_inputs(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    table = ("--data", tmp_path / "good.csv", "--label", "kind")
+    code, out, said = run("compress", *table, "--targets", tmp_path / "far.yaml", "--target", "far")
+
+    assert (code, out) == (3, "")
+    assert "cannot be resolved" in said
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_bad_input_is_one_sentence_with_exit_2_and_nothing_left_behind(run, tmp_path):
@@ -144,6 +160,7 @@ def test_bad_input_is_one_sentence_with_exit_2_and_nothing_left_behind(run, tmp_
     [
         (["--target", "host"], "--target cannot"),
         (["--targets", "t.yaml", "--rounds", "2", "--protocol", "quick"], "--targets, --rounds, --protocol cannot"),
+        (["--records", "r"], "--records cannot"),
     ],
 )
 def test_an_ablation_refuses_what_it_has_no_use_for(run, tmp_path, arguments, named):
@@ -173,6 +190,18 @@ def test_the_gate_ends_with_the_verdict_s_code(run, tmp_path, report, code):
     assert ended == code
     assert said == ""
     assert json.loads(out)
+
+
+@pytest.mark.parametrize(("high", "code"), [(4.2, 0), (8.1, 1)])
+def test_the_gate_takes_a_prediction_where_it_is_told_to(run, tmp_path, high, code):
+    """5 without the flag; with it by the upper bound, and the interval is printed."""
+    latency = replace(make_target().budgets, peak_memory_mb=None)
+    target = make_target(device=BOARD, budgets=latency)
+    write_report(make_report(target, foretold=(make_foretold(2.5, 3.1, high),)), tmp_path / "report.json")
+    without, with_it = run("gate", tmp_path / "report.json"), run("gate", tmp_path / "report.json", "--allow-predicted")
+
+    assert (without[0], with_it[0]) == (5, code)
+    assert f"2.5 to {high} ms" in with_it[1]
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"schema": "hpmkd-edge/report/9"}', '{"schema": 1}'])

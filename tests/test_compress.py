@@ -13,10 +13,12 @@ import onnxruntime
 import pytest
 from sample_data import blobs
 
+from hpmkd_edge.bench.profile import write_profile
 from hpmkd_edge.bench.scoring import score
 from hpmkd_edge.cli import main
 from hpmkd_edge.compress import compress, resume
 from hpmkd_edge.errors import BadTeacher
+from hpmkd_edge.export.artifact import precision_of
 from hpmkd_edge.manifest import check_manifest, read_manifest
 from hpmkd_edge.record import read_report
 from hpmkd_edge.report.gate import exit_code_of, gate
@@ -94,6 +96,43 @@ def test_a_board_that_is_not_here_is_not_called_measured(images_npz, tmp_path, b
     assert "unknown on jetson" in latency.reason
     assert f"{tmp_path / 'run'}/student.onnx" in report.board_command
     assert exit_code_of(gate([report])) == 5
+
+
+def test_every_precision_is_made_and_compared_and_the_report_says_what_ships(images_npz, tmp_path, brief):
+    """The shipped file carries in its graph what its record says, and the fp32 file lies beside another."""
+    own = budgets(tmp_path, "{model_size_mb: {fail: 4}}")
+    text = (tmp_path / "targets.yaml").read_text().replace("[fp32]", "[int8, fp16]")
+    (tmp_path / "targets.yaml").write_text(text)
+    folder = tmp_path / "run"
+    (report,) = compress(Request(data=str(images_npz), student="mlp", epochs=2, rounds=1, **own), output=folder)
+    tried = report.rounds[-1].precisions
+    shipped = [one for one in tried if one.ships]
+
+    assert [one.precision for one in tried] == ["int8", "fp16", "fp32"]
+    assert [one.precision for one in shipped] == [report.student.precision] == [report.profile.precision]
+    assert precision_of(folder / "student.onnx") == report.student.precision
+    assert (folder / "student-fp32.onnx").exists() == (report.student.precision != "fp32")
+    assert tried[0].file_bytes < tried[2].file_bytes
+    assert tried[1].agreement >= 0.99
+    assert all((one.over_fp32 is None) == (one.precision == "fp32") for one in tried)
+
+
+def test_a_record_taken_by_hand_takes_the_place_of_the_measurement(images_npz, tmp_path, brief):
+    """The same command makes the same file, so the record finds it; one of another file is said to be unused."""
+    own = budgets(tmp_path, "{latency_ms: {p90: {fail: 50}}}")
+    request = Request(data=str(images_npz), student="mlp", epochs=2, rounds=1, **own)
+    (first,) = compress(request, output=tmp_path / "first")
+    by_hand = replace(first.profile, taken_at="2001-01-01T00:00:00+00:00")
+    write_profile(by_hand, tmp_path / "board.json")
+    write_profile(replace(by_hand, model_sha256="0" * 64), tmp_path / "other.json")
+    given = (str(tmp_path / "board.json"), str(tmp_path / "other.json"))
+    (second,) = compress(replace(request, profiles=given), output=tmp_path / "second")
+
+    assert second.profile == by_hand
+    assert second.student_sha256 == first.student_sha256
+    assert [note.split(" is of")[0] for note in second.notes if "--profile-from" in note] == [
+        f"--profile-from {given[1]}"
+    ]
 
 
 def test_a_shuffled_teacher_gives_a_different_and_worse_student(tmp_path, brief):

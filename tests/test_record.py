@@ -11,9 +11,11 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sample_records import BOARD, FULL, make_report, make_target
+from sample_records import BOARD, FULL, make_foretold, make_report, make_target
 
+from hpmkd_edge.bench.prediction import unknown_because
 from hpmkd_edge.errors import BadOutput, BadReport
+from hpmkd_edge.foretold import Foretold
 from hpmkd_edge.record import (
     Report,
     read_report,
@@ -30,6 +32,14 @@ ATOMS = {
     NoneType: st.none(),
     # Budgets have rules of their own; these are two that keep them.
     Target: st.sampled_from([make_target(), make_target(device=BOARD, budgets=FULL)]),
+    # So has what is foretold.
+    Foretold: st.sampled_from(
+        [
+            make_foretold(2.5, 3.1, 4.2),
+            make_foretold(0.1 + 0.2, 1.0, 1e9, provenance="transferred"),
+            Foretold(percentile="p50", source="no record", prediction=unknown_because("it is two files.")),
+        ]
+    ),
 }
 
 

@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sample_records import BOARD, FULL, HERE, make_host, make_profile, make_target
+from sample_records import BOARD, FULL, HERE, make_foretold, make_host, make_profile, make_target
 
+from hpmkd_edge.bench.prediction import unknown_because
 from hpmkd_edge.bench.profile import Profile
+from hpmkd_edge.foretold import Foretold
 from hpmkd_edge.targets import AccuracyLimit, Budgets, ErrorLimit, LatencyLimit, Limit, PlacementLimit, Target
 from hpmkd_edge.verdict import (
     Judgement,
@@ -313,3 +315,98 @@ def test_budgets_of_values_are_never_met_by_classes():
         ("r2", Outcome.INCONCLUSIVE),
         ("mae", Outcome.INCONCLUSIVE),
     ]
+
+
+FAR = {"name": "board", "device": BOARD}
+
+
+def judge_foretold(
+    limit: float, *foretold: Foretold, allowed: bool = True, profile: Profile | None = None
+) -> Judgement:
+    target = replace(latency(limit), **FAR)  # type: ignore[arg-type]
+    profile = profile or make_profile()
+    return only(judge_cost(target, profile=profile, model_bytes=1, foretold=foretold, allow_predicted=allowed))
+
+
+def test_what_is_foretold_is_shown_with_its_interval_and_left_open():
+    """It is no measurement: inconclusive, on whichever side of the limit it lies."""
+    judged = judge_foretold(8.0, make_foretold(2.5, 3.1, 4.2), allowed=False)
+
+    assert (judged.outcome, judged.provenance) == (Outcome.INCONCLUSIVE, Provenance.PREDICTED)
+    assert (judged.low, judged.value, judged.high, judged.here) == (2.5, 4.2, 4.2, 1.0)
+    assert judged.reason == "predicted 3.1 ms (2.5 to 4.2) from 8 records, 8 ms allowed"
+    assert judge_foretold(2.0, make_foretold(2.5, 3.1, 4.2), allowed=False).outcome is Outcome.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(("limit", "outcome"), [(4.2, Outcome.MET), (4.19, Outcome.BROKEN), (3.1, Outcome.BROKEN)])
+def test_where_it_is_allowed_the_upper_bound_is_judged(limit, outcome):
+    """Exactly at the limit is met; below it the number in the middle does not help."""
+    judged = judge_foretold(limit, make_foretold(2.5, 3.1, 4.2))
+
+    assert (judged.outcome, judged.provenance) == (outcome, Provenance.PREDICTED)
+    assert judged.reason.startswith("predicted 3.1 ms (2.5 to 4.2) from 8 records: 4.2 ms p90 is ")
+
+
+INTERVAL = st.tuples(*[st.floats(0.001, 100)] * 3).map(sorted)
+
+
+@given(INTERVAL, INTERVAL, st.floats(0.001, 100))
+def test_a_higher_upper_bound_never_comes_out_better(first, second, limit):
+    """Outcomes are ordered as upper bounds are, whatever lies below them."""
+    order = [Outcome.MET, Outcome.BROKEN]
+    near, far = (
+        order.index(judge_foretold(limit, make_foretold(*one)).outcome)
+        for one in sorted((first, second), key=lambda one: one[2])
+    )
+
+    assert near <= far
+
+
+HOSTS = [
+    (make_host(), Provenance.PREDICTED),
+    (replace(ON_BOARD, power_mode="7W"), Provenance.PREDICTED),
+    (ON_BOARD, Provenance.MEASURED),
+]
+
+
+@given(host=st.sampled_from(HOSTS), interval=INTERVAL, limit=st.floats(0.001, 100), load=st.sampled_from([0.0, 99.0]))
+def test_a_prediction_never_overrides_a_measurement(host, interval, limit, load):
+    """Not a noisy one either; it speaks only where nothing was measured on the target, in its mode."""
+    machine, provenance = host
+    target = replace(latency(limit), power_mode="15W", **FAR)
+    profile = make_profile(host=replace(machine, load_average=load))
+    foretold = (make_foretold(*interval),)
+    asked = {"profile": profile, "model_bytes": 1}
+    judged = only(judge_cost(target, **asked, foretold=foretold, allow_predicted=True))
+
+    assert judged.provenance is provenance
+    if provenance is Provenance.MEASURED:
+        assert judged == only(judge_cost(target, **asked))
+
+
+def test_the_median_of_others_is_judged_as_such_and_decides_no_other_percentile():
+    """Transferred, in its interval; of a p90 it is told, which stays unknown."""
+    found = make_foretold(1.2, 3.1, 9.8, provenance="transferred", percentile="p50", source="published figures")
+    median, tail = judge_cost(
+        make_target(device=BOARD, budgets=replace(FULL, peak_memory_mb=None, placement=None, engine_build_s=None)),
+        profile=make_profile(),
+        model_bytes=1,
+        foretold=(found,),
+        allow_predicted=True,
+    ).judgements[:2]
+
+    assert (median.outcome, median.provenance) == (Outcome.WARNED, Provenance.TRANSFERRED)
+    assert (tail.outcome, tail.provenance, tail.value) == (Outcome.INCONCLUSIVE, Provenance.UNKNOWN, None)
+    assert tail.reason == (
+        "unknown on board, 1 ms p90 on this host; its p50 is transferred 3.1 ms (1.2 to 9.8) from published figures"
+    )
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_what_cannot_be_foretold_says_why_and_stays_open(allowed):
+    """Outside the records, or too few of them: neither pass nor fail."""
+    none = Foretold(percentile="p90", source="4 records", prediction=unknown_because("5 are needed."))
+    judged = judge_foretold(1e9, none, allowed=allowed)
+
+    assert (judged.outcome, judged.provenance, judged.value) == (Outcome.INCONCLUSIVE, Provenance.UNKNOWN, None)
+    assert judged.reason == "unknown on board, 1 ms p90 on this host; not predicted: 5 are needed"

@@ -18,23 +18,19 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hpmkd_edge.bench.isolation import graded
 from hpmkd_edge.bench.measurement import compare
 from hpmkd_edge.bench.protocol import SAMPLINGS
-from hpmkd_edge.bench.scoring import score
 from hpmkd_edge.bench.scripts.provenance import RESULTS, Result, open_result
-from hpmkd_edge.errors import BadConfiguration, EdgeError, MeasurementFailed
+from hpmkd_edge.errors import BadConfiguration, EdgeError
 from hpmkd_edge.export.artifact import STUDENT
 from hpmkd_edge.export.passes.fold import fold
 from hpmkd_edge.export.passes.half import halve
@@ -47,20 +43,6 @@ CALIBRATION_ROWS: Final = 512
 FORMS: Final[tuple[Form, ...]] = ("x86", "tensorrt")
 LIBRARIES: Final = ("onnx", "onnxruntime", "numpy")
 GOALS: Final = {"drop_points": 0.5, "file_ratio": 0.3}  # of int8 in the form of this machine
-
-
-def graded(path: Path, feeds: Mapping[str, NDArray[Any]], labels: NDArray[Any]) -> tuple[float, float]:
-    """Return accuracy and loss of a file, run in a process of its own.
-
-    Raises:
-        MeasurementFailed: it cannot be run, or the process crashes.
-    """
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        try:
-            found = pool.submit(score, path, feeds, labels).result()
-        except BrokenProcessPool as error:
-            raise MeasurementFailed(f"the process that ran {path.name} crashed.") from error
-    return found.accuracy, found.loss
 
 
 def task_of(data: str, student: Path, split_seed: int) -> Task:

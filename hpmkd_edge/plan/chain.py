@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from hpmkd_edge.plan.sizing import SHORT, excess, largest_that_fits
+from hpmkd_edge.plan.sizing import SHORT, excess, fits, largest_that_fits
 from hpmkd_edge.students.effort import Effort
 from hpmkd_edge.students.family import Size
 from hpmkd_edge.verdict import Verdict
@@ -83,6 +83,7 @@ def resize(
     ladder: Sequence[Size],
     tried: Sequence[Chain],
     refused: Collection[Size],
+    probe: Callable[[Size], Verdict],
     teacher_parameters: int | None,
 ) -> Step | None:
     """Move *chain* by what its *verdict* found broken, or return None when there is nothing left to try.
@@ -98,6 +99,8 @@ def resize(
         ladder: all sizes of the family, for intermediates.
         tried: all chains trained so far, *chain* among them.
         refused: sizes whose probe did not fit.
+        probe: as for `first_chain`; the next larger size is measured before it is trained, since the search may have
+            passed it over by what it expected.
         teacher_parameters: the upper end for intermediates, if it is known.
     """
     over = {judgement.budget: sentence for judgement in verdict.judgements if (sentence := excess(judgement))}
@@ -119,7 +122,7 @@ def resize(
     if short is None:
         return None
     larger = allowed[place + 1 :]
-    if larger and larger[0] not in ends and larger[0] not in refused:
+    if larger and larger[0] not in ends and larger[0] not in refused and fits(probe(larger[0])):
         return Step(chain=Chain(sizes=(larger[0],)), reason=f"{short}, with cost to spare: the next larger size")
     return _longer(chain.end, f"{short}, and no larger size is allowed and fits", ladder, tried, teacher_parameters)
 

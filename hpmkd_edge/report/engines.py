@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Final
+from typing import Any, Final
 
 from hpmkd_edge.bench.building import Outcome
-from hpmkd_edge.json_file import lay_out
 
 SCHEMA: Final = "hpmkd-edge/engine-check/1"
 
 
-def outcomes_to_json(outcomes: Sequence[Outcome]) -> str:
+def outcomes_as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Return *outcomes*, and the exit code of all of them together."""
     files = []
     for one in outcomes:
         paths = {"model": str(one.model), "output": str(one.output) if one.output else None}
         files.append({"built": one.failure is None, **asdict(one), **paths})
     code = 4 if any(one.failure for one in outcomes) else 0
-    return lay_out({"schema": SCHEMA, "exit_code": code, "files": files})
+    return {"schema": SCHEMA, "exit_code": code, "files": files}
 
 
 def outcomes_as_text(outcomes: Sequence[Outcome]) -> str:

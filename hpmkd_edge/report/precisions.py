@@ -13,7 +13,7 @@ def precisions(turn: RoundRecord, goal: Goal) -> Grid:
     numbers = (SCORES[goal], "file", "p50", "over fp32")
     return Grid(
         title="Precisions, on validation rows",
-        header=("precision", *numbers, "", "how it was made"),
+        header=("precision", *numbers, "how it was made", ""),
         numbers=numbers,
         rows=tuple(
             (
@@ -22,8 +22,8 @@ def precisions(turn: RoundRecord, goal: Goal) -> Grid:
                 quantity(megabytes(one.file_bytes), " MB"),
                 quantity(one.p50_ms, " ms"),
                 _over(one),
-                _standing(one),
                 one.how,
+                _standing(one),
             )
             for one in turn.precisions
         ),
@@ -33,7 +33,7 @@ def precisions(turn: RoundRecord, goal: Goal) -> Grid:
 def _over(one: PrecisionRecord) -> str:
     if one.over_fp32 is None or one.low is None or one.high is None:
         return NONE
-    return f"{one.over_fp32:.3g}× ({one.low:.3g} to {one.high:.3g})"
+    return f"{one.over_fp32:.3g}× ±{(one.high - one.low) / 2:.1g}"
 
 
 def _standing(one: PrecisionRecord) -> str:

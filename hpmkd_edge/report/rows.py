@@ -44,14 +44,16 @@ class Grid:
 
 
 def headline(verdict: Verdict) -> str:
-    """Return the outcome, and how many budgets came out how."""
+    """Return the outcome, and how many budgets came out how; what was predicted never passes for measured."""
     found = [judgement.outcome for judgement in verdict.judgements]
     rest = [
         f", {found.count(outcome)} {outcome.value}"
         for outcome in Outcome
         if outcome is not Outcome.MET and outcome in found
     ]
-    summary = f"{found.count(Outcome.MET)} of {len(found)} budgets met{''.join(rest)}"
+    foretold = sum(one.high is not None and one.outcome is not Outcome.INCONCLUSIVE for one in verdict.judgements)
+    judged = f", {foretold} judged by a prediction" if foretold else ""
+    summary = f"{found.count(Outcome.MET)} of {len(found)} budgets met{''.join(rest)}{judged}"
     return f"{verdict.target}: {worded(verdict.outcome)} ({summary})"
 
 
@@ -230,7 +232,7 @@ def judgements(verdict: Verdict) -> Grid:
             (
                 worded(judgement.outcome),
                 judgement.budget,
-                in_unit(judgement.value, judgement.unit, 4),
+                value(judgement, 4),
                 limit(judgement, 4),
                 judgement.provenance.value,
             )
@@ -249,7 +251,7 @@ def judgements_in_full(verdict: Verdict) -> Grid:
             (
                 worded(judgement.outcome),
                 judgement.budget,
-                in_unit(judgement.value, judgement.unit, 6),
+                value(judgement, 6),
                 limit(judgement, 6),
                 in_unit(judgement.warn, judgement.unit, 6),
                 in_unit(judgement.here, judgement.unit, 6),
@@ -262,11 +264,11 @@ def judgements_in_full(verdict: Verdict) -> Grid:
 
 
 def reasons(verdict: Verdict) -> tuple[str, ...]:
-    """Return a line for each budget that is not simply met."""
+    """Return a line for each budget that is not simply met by what was measured."""
     return tuple(
         f"{judgement.budget}: {judgement.reason}"
         for judgement in verdict.judgements
-        if judgement.outcome is not Outcome.MET
+        if judgement.outcome is not Outcome.MET or judgement.high is not None
     )
 
 
@@ -339,6 +341,13 @@ def target_line(target: Target) -> str:
     """Return a target's device and how it is run, in one line."""
     mode = f", power mode {target.power_mode}" if target.power_mode else ""
     return f"{target.name}: {target.device.description}, {target.runtime}, threads {target.threads}{mode}"
+
+
+def value(judgement: Judgement, digits: int) -> str:
+    """Return what was measured, or the interval of what was predicted."""
+    if judgement.low is None or judgement.high is None:
+        return in_unit(judgement.value, judgement.unit, digits)
+    return f"{in_unit(judgement.low, '', digits)} to {in_unit(judgement.high, judgement.unit, digits)}"
 
 
 def limit(judgement: Judgement, digits: int) -> str:

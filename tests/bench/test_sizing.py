@@ -39,7 +39,7 @@ def test_a_stopped_script_goes_on_and_searches_when_all_is_measured(tmp_path, mo
     assert {row["kind"] for row in found["rows"][-rungs:]} == {sizing.TRUTH}
     for one in found["ladders"].values():
         assert one["rungs"] >= 8
-        assert one["ours"]["fit"] == one["ours"]["budgets"] == len(one["searches"]) == 20
+        assert one["ours"]["fit"] == one["ours"]["budgets"] == len(one["ours"]["searches"]) == 20
     assert all(met for goals in found["goals"].values() for met in goals.values())
 
 

@@ -69,7 +69,7 @@ def test_what_is_unknown_on_the_board_is_planned_with_this_host_s_number():
     assert over.outcome is Outcome.INCONCLUSIVE
 
 
-def moved(chain, *judgements, tried=None, allowed=LADDER[:6], refused=()):
+def moved(chain, *judgements, tried=None, allowed=LADDER[:6], refused=(), dear=()):
     return resize(
         chain,
         verdict(*judgements),
@@ -77,6 +77,7 @@ def moved(chain, *judgements, tried=None, allowed=LADDER[:6], refused=()):
         ladder=LADDER,
         tried=tried or [chain],
         refused=refused,
+        probe=lambda size: verdict(judgement("model_size_mb", 5 if size in dear else 1, 4)),
         teacher_parameters=LADDER[-1].parameters,
     )
 
@@ -91,6 +92,14 @@ def test_a_broken_cost_takes_the_next_smaller_end():
         step = moved(end_at(3), judgement("model_size_mb", 5, 4), *others)
         assert step.chain == end_at(2)
         assert "model_size_mb" in step.reason
+
+
+def test_the_next_larger_size_is_measured_before_it_is_trained():
+    """The search may have passed it over by what it expected; a training that cannot ship is none."""
+    step = moved(end_at(3), judgement("accuracy", 0.8, 0.9), dear={LADDER[4]})
+
+    assert step.chain.end == LADDER[3]
+    assert "one more intermediate" in step.reason
 
 
 def test_a_broken_accuracy_with_cost_to_spare_takes_the_next_larger_end():

@@ -7,10 +7,11 @@ import re
 from dataclasses import replace
 
 import pytest
-from sample_records import BOARD, FULL, make_profile, make_report, make_target
+from sample_records import BOARD, FULL, make_foretold, make_profile, make_report, make_target
 
 from hpmkd_edge.report.catalog import target_as_text, targets_as_text
 from hpmkd_edge.report.figures import in_unit, quantity, ratio, signed
+from hpmkd_edge.report.gate import gate
 from hpmkd_edge.report.machine import reports_to_json, to_json, verdicts_to_json
 from hpmkd_edge.report.markdown import to_markdown
 from hpmkd_edge.report.rows import headline
@@ -34,14 +35,17 @@ def numbers_of(text: str) -> list[float]:
     return [float(found.replace(",", "")) for found in re.findall(r"\d[\d,]*\.?\d*", text)]
 
 
-@pytest.mark.parametrize("report", [UNKNOWN, FLAWED], ids=["unknown", "flawed"])
+FORETOLD = make_report(make_target(device=BOARD), foretold=(make_foretold(2.512345, 3.123456, 4.212345),))
+
+
+@pytest.mark.parametrize("report", [UNKNOWN, FLAWED, FORETOLD], ids=["unknown", "flawed", "foretold"])
 def test_markdown_has_every_number_of_the_judgements(report):
     """Value, limit, warn level and this host's number, to six digits, in the row of the budget."""
     text = to_markdown(report).replace("\\", "")
     for judgement in report.verdict.judgements:
         row = next(line for line in text.splitlines() if f"| {judgement.budget} |" in line)
         shown = numbers_of(row.split(judgement.budget)[1])
-        for number in (judgement.value, judgement.limit, judgement.warn, judgement.here):
+        for number in (judgement.value, judgement.limit, judgement.warn, judgement.here, judgement.low):
             assert number is None or number == pytest.approx(min(shown, key=lambda x: abs(x - number)), rel=1e-5)
         assert judgement.reason in row
         assert judgement.provenance.value in row
@@ -177,3 +181,18 @@ def test_numbers_are_rounded_for_people():
     assert in_unit(123456.7, "MB", 4) == "123,457 MB"
     assert in_unit(0.912345, "share", 6) == "0.912345"
     assert signed(-1.5) == "−1.50"
+
+
+def test_a_prediction_is_shown_as_one(capsys):
+    """Its interval stands where a measured number does; judged by it, a budget says so, met or not."""
+    show(FORETOLD)
+    left_open = capsys.readouterr().out
+    allowed = gate([FORETOLD], allow_predicted=True)
+    show_verdicts(allowed)
+    judged = capsys.readouterr().out
+
+    assert "2.512 to 4.212 ms" in left_open
+    assert "predicted 3.123 ms (2.512 to 4.212) from 8 records, 8 ms allowed" in " ".join(left_open.split())
+    assert "2.512 to 4.212 ms" in judged
+    assert "predicted 3.123 ms (2.512 to 4.212) from 8 records: 4.212 ms p90 is at most 7" in " ".join(judged.split())
+    assert headline(allowed[0]).endswith("(3 of 4 budgets met, 1 inconclusive, 1 judged by a prediction)")

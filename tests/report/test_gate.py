@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from sample_records import BOARD, make_host, make_profile, make_report, make_target
+from sample_records import BOARD, make_foretold, make_host, make_profile, make_report, make_target
 
 from hpmkd_edge.bench.profile import Preprocessing
 from hpmkd_edge.errors import BadConfiguration, BadReport
@@ -137,3 +137,58 @@ def test_the_worst_verdict_gives_the_exit_code():
     assert exit_code_of([met, warned]) == 0
     assert exit_code_of([met, unknown]) == 5
     assert exit_code_of([unknown, broken, met]) == 1
+
+
+FORETOLD = make_report(make_target(device=BOARD), foretold=(make_foretold(2.5, 3.1, 7.5),))
+
+
+def outcomes(report, **asked):
+    ((verdict,), *_) = (gate([report], **asked),)
+    return {judgement.budget: judgement.outcome for judgement in verdict.judgements}
+
+
+def test_a_prediction_counts_only_where_it_is_allowed():
+    """By its upper bound, warned of here; what no prediction is of stays open."""
+    closed, allowed = outcomes(FORETOLD), outcomes(FORETOLD, allow_predicted=True)
+
+    assert gate([FORETOLD]) == (FORETOLD.verdict,)
+    assert closed["latency_ms.p90"] is Outcome.INCONCLUSIVE
+    assert allowed == {**closed, "latency_ms.p90": Outcome.WARNED}
+    assert gate([UNKNOWN], allow_predicted=True) == (UNKNOWN.verdict,)
+
+
+def test_a_prediction_may_break_a_budget():
+    """The slowest that it may be is over the limit, though its middle is not."""
+    slow = make_report(make_target(device=BOARD), foretold=(make_foretold(2.5, 3.1, 8.1),))
+
+    assert exit_code_of(gate([slow])) == 5
+    assert exit_code_of(gate([slow], allow_predicted=True)) == 1
+
+
+@pytest.mark.parametrize(("ms", "code"), [(1.0, 0), (9.0, 1)])
+def test_a_profile_from_the_board_counts_more_than_a_prediction(ms, code):
+    """On either side of the limit."""
+    taken = make_profile(ms=ms, host=ON_BOARD)
+
+    assert exit_code_of(gate([FORETOLD], profiles=[taken], allow_predicted=True)) == code
+
+
+def test_a_prediction_is_for_one_device_mode_and_number_of_threads():
+    """Other budgets of the same target are judged by it; another machine's are not."""
+    target = FORETOLD.judged_against
+    tight = replace(target, budgets=replace(target.budgets, latency_ms=()), name="board")
+    other = replace(target, threads=4)
+    (judged, *_) = gate([FORETOLD], {"board": other}, allow_predicted=True)[0].judgements
+
+    assert outcomes(FORETOLD, targets={"board": target}, allow_predicted=True)["latency_ms.p90"] is Outcome.WARNED
+    assert "latency_ms.p90" not in outcomes(FORETOLD, targets={"board": tight}, allow_predicted=True)
+    assert judged.outcome is Outcome.INCONCLUSIVE
+    assert "for another device, runtime, power mode or number of threads" in judged.reason
+
+
+def test_an_altered_prediction_is_refused():
+    """A report tells it twice, in its verdict too."""
+    altered = replace(FORETOLD, foretold=(make_foretold(2.5, 3.1, 4.2),))
+
+    with pytest.raises(BadReport, match=r"does not follow from its numbers \(latency_ms.p90\)"):
+        gate([altered], allow_predicted=True)

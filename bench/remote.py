@@ -20,6 +20,7 @@ from hpmkd_edge.bench.runtimes.runtime import Feeds
 from hpmkd_edge.bench.ssh import Line
 from hpmkd_edge.errors import BadConfiguration, EdgeError
 
+CHECK_S: Final = 60.0
 _ANSWER: Final = re.compile(r"\w[\w.-]*", re.ASCII)
 
 
@@ -97,6 +98,19 @@ def connect(address: str) -> Iterator[Board]:
         yield Board(line)
     finally:
         line.close()
+
+
+def check_board(address: str, runtime: str) -> None:
+    """Connect to a board and see whether it has *runtime*, before anything is made that is to be measured there.
+
+    Raises:
+        BadConfiguration: *address* has another form.
+        RuntimeUnavailable: the board cannot be reached or entered, or lacks Python, numpy or the runtime.
+        MeasurementFailed: it has no room, or the line broke.
+    """
+    job = Job(runtime=runtime, threads=1, models=(), preprocessing=(), names=(), sampling=None)
+    with connect(address) as board:
+        board.visit(job, (), CHECK_S)
 
 
 def _unpack(packed: bytes, folder: Path) -> None:

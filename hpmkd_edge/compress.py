@@ -10,7 +10,6 @@ Example:
 
 from __future__ import annotations
 
-import logging
 import shlex
 import shutil
 import time
@@ -26,7 +25,7 @@ import torch
 
 from hpmkd_edge import __version__
 from hpmkd_edge.bench.profile import Profile
-from hpmkd_edge.bench.remote import connect
+from hpmkd_edge.bench.remote import check_board
 from hpmkd_edge.bench.runtimes.choose import RUNTIMES
 from hpmkd_edge.bench.scoring import score
 from hpmkd_edge.desk import Desk, read_given
@@ -46,8 +45,6 @@ from hpmkd_edge.targets import Target, find_target, load_targets
 from hpmkd_edge.tasks.task import Goal
 from hpmkd_edge.turns import Workbench
 from hpmkd_edge.verdict import Outcome, Provenance, judge, provenance_of
-
-log = logging.getLogger(__name__)
 
 
 def compress(request: Request, *, output: Path | None = None) -> tuple[Report, ...]:
@@ -94,9 +91,8 @@ def _targets(request: Request) -> tuple[Target, ...]:
         if len(targets) > 1:
             raise BadConfiguration(f"--host is one board, and {len(targets)} targets are given; name one of them.")
         targets = tuple(replace(target, host=request.host) for target in targets)
-    for host in {target.host for target in targets if target.host}:
-        with connect(host):
-            log.info("%s can be reached.", host)
+    for host, runtime in {(target.host, target.runtime) for target in targets if target.host}:
+        check_board(host, runtime)
     return targets
 
 

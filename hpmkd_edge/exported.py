@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from hpmkd_edge.bench.change import Change
 from hpmkd_edge.bench.fidelity import Loss, Measure
 from hpmkd_edge.export.artifact import Parity
-from hpmkd_edge.export.passes.calibration import Calibration
-from hpmkd_edge.export.passes.quantize import Form
+
+if TYPE_CHECKING:
+    from hpmkd_edge.export.passes.calibration import Calibration
+    from hpmkd_edge.export.passes.quantize import Form
 
 SCHEMA: Final = "hpmkd-edge/export/1"
 Precision = Literal["fp16", "int8"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,9 +67,10 @@ def read_rows(path: Path, inputs: tuple[Input, ...], *, label: str | None) -> La
     wanted = {one.name: one for one in inputs}
     arrays: dict[str, NDArray[Any]] = {}
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise BadData(f"{path} holds one array without a name; an .npz of named arrays is needed.")
+        opened = np.load(path, allow_pickle=False)
+        if not isinstance(opened, np.lib.npyio.NpzFile):
+            raise BadData(f"{path} holds one array without a name; an .npz of named arrays is needed.")
+        with opened as file:
             for name in (*wanted, *([label] if label is not None else ())):
                 if name not in file.files:
                     what = f"an input of the model ({_declared(wanted[name])})" if name in wanted else "the label"
@@ -76,7 +78,7 @@ def read_rows(path: Path, inputs: tuple[Input, ...], *, label: str | None) -> La
                 arrays[name] = file[name]
     except OSError as error:
         raise BadData(f"{path} cannot be read: {error.strerror or error}; an .npz is needed.") from error
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise BadData(f"{path} cannot be read as .npz, without pickled objects: {error}") from error
     for name, array in arrays.items():
         if array.ndim == 0:

@@ -84,8 +84,8 @@ class Prober:
         """Build *size* untrained, export it, measure it and judge what it costs; each call measures anew.
 
         It is measured in the first precision that the target lists, and in turn in fp32, which ships where fewer bits
-        are slower; the one that fits counts. Where another runtime stands in for the target's, fp32 alone is timed, and the
-        smaller file counts.
+        are slower; the one that fits counts. Where another runtime stands in for the target's, fp32 alone is timed, and
+        the smaller file counts.
         """
         before = sum(record.size == size.label for record in self.probes)
         plain = self._again(size, before) if before else self._exported(size)

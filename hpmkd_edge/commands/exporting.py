@@ -155,11 +155,13 @@ def export(
             )
             for model in models
         ]
+    code = 4 if any(one.failure for one in outcomes) else made.exit_code if made else 0
     with reader_may_leave():
         if format is Format.JSON:
-            found = outcomes_as_json(outcomes) if made is None else exported_as_json(made)
-            both = made is not None and check is not None
-            print(lay_out(found | {"check": outcomes_as_json(outcomes)} if both else found))
+            tried = outcomes_as_json(outcomes)
+            if made is not None:
+                tried = {**exported_as_json(made), "exit_code": code, "check": tried if check else None}
+            print(lay_out(tried))
         else:
             if made is not None and not quiet:
                 console = open_console()
@@ -169,4 +171,4 @@ def export(
                     say(console, f"• {note}")
             if outcomes:
                 print(outcomes_as_text(outcomes))
-    raise typer.Exit(4 if any(one.failure for one in outcomes) else made.exit_code if made else 0)
+    raise typer.Exit(code)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from hpmkd_edge.exported import SCHEMA, Exported, Grade
-from hpmkd_edge.report.figures import NONE, megabytes, quantity, share, signed
+from hpmkd_edge.report.figures import NONE, megabytes, quantity, score, signed
 from hpmkd_edge.report.matrix import change_as_json, percent
 from hpmkd_edge.report.rows import Grid
+from hpmkd_edge.verdict import Goal
 
 
 def exported_as_json(exported: Exported) -> dict[str, Any]:
@@ -101,7 +102,8 @@ def notes_of(exported: Exported) -> Iterator[str]:
 
 
 def _graded(grade: Grade) -> list[tuple[str, str, str, str]]:
-    before, after = (f"{one:.4f}" if grade.measure == "R²" else share(one) for one in (grade.full_score, grade.score))
+    goal: Goal = "value" if grade.measure == "R²" else "classes"
+    before, after = (score(one, goal) for one in (grade.full_score, grade.score))
     return [
         (f"{grade.measure}, {grade.rows:,} rows", before, after, f"{_points(grade, sign=True)} points"),
         (grade.loss_kind, f"{grade.full_loss:.4g}", f"{grade.loss:.4g}", NONE),

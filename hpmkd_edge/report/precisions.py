@@ -10,7 +10,7 @@ from hpmkd_edge.verdict import Goal
 
 def precisions(turn: RoundRecord, goal: Goal) -> Grid:
     """List a round's precisions in the order in which they were tried."""
-    numbers = (SCORES[goal], "file", "p50", "over fp32")
+    numbers = (SCORES[goal], "MB", "p50 ms", "over fp32")
     return Grid(
         title="Precisions, on validation rows",
         header=("precision", *numbers, "how it was made", ""),
@@ -19,8 +19,8 @@ def precisions(turn: RoundRecord, goal: Goal) -> Grid:
             (
                 one.precision,
                 NONE if one.accuracy is None else score(one.accuracy, goal),
-                quantity(megabytes(one.file_bytes), " MB"),
-                quantity(one.p50_ms, " ms"),
+                quantity(megabytes(one.file_bytes), ""),
+                quantity(one.p50_ms, ""),
                 _over(one),
                 one.how,
                 _standing(one),

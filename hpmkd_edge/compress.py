@@ -24,13 +24,15 @@ import numpy as np
 import torch
 
 from hpmkd_edge import __version__
+from hpmkd_edge.bench.building import Wish, try_to_build
 from hpmkd_edge.bench.profile import Profile
 from hpmkd_edge.bench.remote import check_board
+from hpmkd_edge.bench.runtimes import tensor_rt
 from hpmkd_edge.bench.runtimes.choose import RUNTIMES
 from hpmkd_edge.bench.scoring import score
-from hpmkd_edge.desk import Desk, read_given
+from hpmkd_edge.desk import Desk, announced, read_given
 from hpmkd_edge.errors import BadConfiguration, BadData, EdgeError, Interrupted
-from hpmkd_edge.export.artifact import FULL_STUDENT, PREPROCESSING, STUDENT
+from hpmkd_edge.export.artifact import FULL_STUDENT, PREPROCESSING, STUDENT, Artifact
 from hpmkd_edge.foretelling import foretell, read_experience
 from hpmkd_edge.interruption import listening
 from hpmkd_edge.plan.chain import Step, first_chain, resize
@@ -221,7 +223,11 @@ def _fit_to(target: Target, preparation: Preparation, request: Request, facts: F
         teachers_test_accuracy=teachers,
         verdict=verdict,
         foretold=foretold,
-        notes=[*_notes(target, missing, task.goal), *_unused(given, rounds, request)],
+        notes=[
+            *_notes(target, missing, task.goal),
+            *_tried_by_tensorrt(target, missing, artifact),
+            *_unused(given, rounds, request),
+        ],
     )
 
 
@@ -234,6 +240,17 @@ def _notes(target: Target, missing: str | None, goal: Goal) -> list[str]:
             " the teacher is read as R²."
         )
     return notes
+
+
+def _tried_by_tensorrt(target: Target, missing: str | None, artifact: Artifact) -> list[str]:
+    """Say whether the TensorRT that is here builds the student, where it cannot run it: as RTX without a GPU."""
+    if target.runtime != "tensorrt" or missing is None or tensor_rt.cannot_build():
+        return []
+    with announced(f"build {artifact.path.name}"):
+        tried = try_to_build(Wish(model=artifact.path.absolute()))
+    if tried.failure is not None:
+        return [f"TensorRT here refuses {artifact.path.name}, and the board's may: {tried.failure}"]
+    return [f"{tried.tensorrt} parses and builds {artifact.path.name} here, without a GPU, in {tried.seconds:.1f} s."]
 
 
 def _unused(given: Sequence[Profile], rounds: Sequence[Round], request: Request) -> list[str]:

@@ -1,4 +1,4 @@
-"""A latency as a sum of costs: coefficients, an interval by leaving points out, and the range that they speak for."""
+"""A latency as a sum of costs: coefficients, an interval by leaving models out, and the range that they speak for."""
 
 # Shape suffixes: N = points, F = features, D = directions.
 
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-LEAST_POINTS: Final = 5
+LEAST_POINTS: Final = 5  # of as many models
 CONFIDENCE: Final = 0.90
-# From so many points on, the quantile of their own errors is taken; of fewer, Student's t of their mean square.
+# From so many models on, the quantile of their own errors is taken; of fewer, Student's t of their mean square.
 ENOUGH: Final = 19
 # A tenth beyond the points is still theirs.
 MARGIN: Final = 0.1
@@ -73,29 +73,37 @@ def coefficients_of(features_NF: Floats, ms_N: Floats, weights_N: Floats | None 
     return coefficients
 
 
-def errors_left_out(features_NF: Floats, ms_N: Floats) -> Floats:
-    """Return log(measured / predicted) of each point by the fit on the others; infinite where that predicts 0."""
+def errors_left_out(features_NF: Floats, ms_N: Floats, models: Sequence[str] | None = None) -> Floats:
+    """Return log(measured / predicted) of each point by the fit on the others; infinite where that predicts 0.
+
+    Args:
+        models: N names; the points of one model are left out together. None where each point is of its own.
+    """
     errors = np.empty(len(ms_N))
+    models_N = np.arange(len(ms_N)) if models is None else np.asarray(models)
     for left in range(len(ms_N)):
-        others = np.arange(len(ms_N)) != left
+        others = models_N != models_N[left]
         predicted = features_NF[left] @ coefficients_of(features_NF[others], ms_N[others])
         errors[left] = math.log(ms_N[left] / predicted) if predicted > 0 else math.inf
     return errors
 
 
-def fit(names: Sequence[str], features_NF: Floats, ms_N: Floats) -> Fit:
+def fit(names: Sequence[str], features_NF: Floats, ms_N: Floats, models: Sequence[str] | None = None) -> Fit:
     """Fit points of one device.
 
     Args:
         names: of the features.
         features_NF: not negative.
-        ms_N: above 0; at least `LEAST_POINTS`.
+        ms_N: above 0; of at least `LEAST_POINTS` models.
+        models: N names, of which one may come several times, as a file in two batches; None where each point is of
+            its own.
     """
     coefficients = coefficients_of(features_NF, ms_N)
-    free = max(1, len(ms_N) - int(np.count_nonzero(coefficients)))
+    errors, count = errors_left_out(features_NF, ms_N, models), len(ms_N if models is None else set(models))
+    free = max(1, count - int(np.count_nonzero(coefficients)))
     return Fit(
         coefficients=tuple(map(float, coefficients)),
-        factor=math.exp(_half_width(errors_left_out(features_NF, ms_N), free)),
+        factor=math.exp(_half_width(errors, count, free)),
         range=range_of(names, features_NF),
     )
 
@@ -114,12 +122,11 @@ def range_of(names: Sequence[str], features_NF: Floats) -> Range:
     )
 
 
-def _half_width(errors_N: Floats, free: int) -> float:
+def _half_width(errors_N: Floats, models: int, free: int) -> float:
     from scipy.stats import t
 
-    count = len(errors_N)
-    if count >= ENOUGH:
-        return float(np.sort(np.abs(errors_N))[math.ceil((count + 1) * CONFIDENCE) - 1])
+    if models >= ENOUGH:
+        return float(np.sort(np.abs(errors_N))[math.ceil((len(errors_N) + 1) * CONFIDENCE) - 1])
     return float(t.ppf((1 + CONFIDENCE) / 2, free) * np.sqrt(np.mean(errors_N**2)))
 
 

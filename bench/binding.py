@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from hpmkd_edge.bench.runtimes.onnx_runtime import OnnxSession
 from hpmkd_edge.bench.runtimes.runtime import Feeds, Session
 
 BOUND: Final = "bound"
 COPIED: Final = "copied"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _BoundRun:
+    """A call without arguments.
+
+    Attributes:
+        held: what the binding points to. ONNX Runtime before 1.31 keeps neither its values nor the arrays under them.
+    """
+
+    native: Any
+    binding: Any
+    held: Sequence[object]
+
+    def __call__(self) -> None:
+        self.native.run_with_iobinding(self.binding)
 
 
 def bound_run(session: Session, feeds: Feeds) -> tuple[Callable[[], object], str]:
@@ -28,7 +45,9 @@ def bound_run(session: Session, feeds: Feeds) -> tuple[Callable[[], object], str
     from onnxruntime import OrtValue
 
     binding = session.native.io_binding()
-    for name, array in feeds.items():
-        binding.bind_ortvalue_input(name, OrtValue.ortvalue_from_numpy(array))
+    values = {name: OrtValue.ortvalue_from_numpy(array) for name, array in feeds.items()}
+    for name, value in values.items():
+        binding.bind_ortvalue_input(name, value)
     binding.bind_output(session.output)
-    return partial(session.native.run_with_iobinding, binding), BOUND
+    held = (*values.values(), *feeds.values())
+    return _BoundRun(native=session.native, binding=binding, held=held), BOUND

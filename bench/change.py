@@ -29,6 +29,13 @@ _SETTINGS: Final[dict[str, Callable[[Profile], str]]] = {
     "machines": lambda one: f"{one.host.model}, {one.host.cores} cores, {one.host.system.split()[-1]}",
     "runtimes": lambda one: f"{one.runtime} {one.runtime_version}",
     "settings": lambda one: f"{one.threads} threads, a batch of {one.batch}",
+    "power modes": lambda one: one.host.power_mode or "one that is not known",
+}
+# And this, but for files side by side, which may take different inputs.
+_FED: Final[dict[str, Callable[[Profile], str]]] = {
+    "inputs": lambda one: _shapes(one),
+    "ways to hand inputs over": lambda one: one.io,
+    "preprocessing": lambda one: _preprocessed(one),
 }
 
 
@@ -67,7 +74,9 @@ class Change:
         return 5 if self.high > 1 + self.tolerance else 0
 
 
-def change_between(before: Profile, after: Profile, *, tolerance: float = TOLERANCE, seed: int = 0) -> Change:
+def change_between(
+    before: Profile, after: Profile, *, tolerance: float = TOLERANCE, seed: int = 0, same_inputs: bool = True
+) -> Change:
     """Return how the median of *after* compares with that of *before*.
 
     Of two that were timed in turn, blocks of simultaneous runs are compared: the median of their ratios, with the
@@ -78,11 +87,12 @@ def change_between(before: Profile, after: Profile, *, tolerance: float = TOLERA
         before, after: of one machine and one runtime.
         tolerance: a share, as 0.05.
         seed: of the resampling.
+        same_inputs: whether both must have been fed the same.
 
     Raises:
         BadConfiguration: the two cannot be compared, or were timed too briefly.
     """
-    check_comparable(before, after)
+    check_comparable(before, after, same_inputs=same_inputs)
     generator = np.random.default_rng(seed)
     if before.reference_ns == after.reference_ns:
         logs_PK = np.log(_block_medians(after, after.samples_ns) / _block_medians(before, before.samples_ns))
@@ -98,13 +108,15 @@ def change_between(before: Profile, after: Profile, *, tolerance: float = TOLERA
     return _change(middle, float(wide[0]), float(wide[1]), tolerance, interleaved=False)
 
 
-def check_comparable(before: Profile, after: Profile) -> None:
+def check_comparable(before: Profile, after: Profile, *, same_inputs: bool = True) -> None:
     """Stop where a ratio of the two would be one of something else than the models.
 
     Raises:
-        BadConfiguration: they differ in machine, runtime, threads or batch, or are of too few runs.
+        BadConfiguration: they differ in machine, power mode, runtime, threads or batch, with *same_inputs* also in
+            shapes, preprocessing or in how they were fed, or are of too few runs. Records that say nothing of shapes
+            are like each other only.
     """
-    for what, setting in _SETTINGS.items():
+    for what, setting in {**_SETTINGS, **(_FED if same_inputs else {})}.items():
         first, second = setting(before), setting(after)
         if first != second:
             raise BadConfiguration(
@@ -116,6 +128,16 @@ def check_comparable(before: Profile, after: Profile) -> None:
             raise BadConfiguration(
                 f"the profile of {one.model} has {len(one.samples_ns)} runs; {LEAST_RUNS} are needed to compare it."
             )
+
+
+def _shapes(profile: Profile) -> str:
+    shapes = sorted((one.name, one.sizes) for one in profile.shapes)
+    return " ".join(f"{name}={','.join(map(str, sizes))}" for name, sizes in shapes) or "some that it does not name"
+
+
+def _preprocessed(profile: Profile) -> str:
+    one = profile.preprocessing
+    return "none" if one is None else f"{one.file} {one.sha256[:12]}… in {one.runtime} {one.runtime_version}"
 
 
 def _change(middle: float, low: float, high: float, tolerance: float, *, interleaved: bool) -> Change:

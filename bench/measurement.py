@@ -21,7 +21,7 @@ from hpmkd_edge.bench.protocol import Sampling
 from hpmkd_edge.bench.runtimes.choose import RUNTIMES, choose_runtime
 from hpmkd_edge.bench.runtimes.runtime import Feeds, check_file
 from hpmkd_edge.errors import BadConfiguration, unknown
-from hpmkd_edge.export.artifact import PREPROCESSING_RUNTIME
+from hpmkd_edge.export.artifact import PREPROCESSING_RUNTIME, bytes_of
 from hpmkd_edge.export.graph_costs import arena_bytes, node_costs
 
 # An engine may take ten minutes to build, and MLPerf's sampling takes ten more.
@@ -177,14 +177,14 @@ def _largest(values: Sequence[float | None]) -> float | None:
 def _pooled(plan: _Plan, model: _Model, i: int, visits: Sequence[Visit], alone: Sequence[Visit]) -> Profile:
     """Join what all processes saw of the i-th model: their samples in a row, the median of their times."""
     seen = [one.seen[i] for one in visits]
-    content, before = model.path.read_bytes(), _described(model.preprocessing, seen[0].preprocessing_version)
+    before = _described(model.preprocessing, seen[0].preprocessing_version)
     builds = [one.engine_build_s for one in seen if one.engine_build_s is not None]
     memory = [one.seen[0] for one in alone]
     shares = [one.enqueue_share for one in seen if one.enqueue_share is not None]
     return Profile(
         model=model.path.name,
-        model_sha256=sha256(content).hexdigest(),
-        model_bytes=len(content) + (before.bytes if before else 0),
+        model_sha256=sha256(model.path.read_bytes()).hexdigest(),
+        model_bytes=bytes_of(model.path.resolve()) + (before.bytes if before else 0),
         preprocessing=before,
         runtime=plan.runtime,
         runtime_version=seen[0].runtime_version,
@@ -249,11 +249,10 @@ def _described(preprocessing: Path | None, version: str | None) -> Preprocessing
     if preprocessing is None:
         return None
     assert version is not None
-    content = preprocessing.read_bytes()
     return Preprocessing(
         file=preprocessing.name,
-        sha256=sha256(content).hexdigest(),
-        bytes=len(content),
+        sha256=sha256(preprocessing.read_bytes()).hexdigest(),
+        bytes=bytes_of(preprocessing.resolve()),
         runtime=PREPROCESSING_RUNTIME,
         runtime_version=version,
     )

@@ -50,7 +50,7 @@ class GraphFeatures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """One model that was measured on the device."""
+    """One model that was measured on the device, in one shape of its inputs."""
 
     model_sha256: str
     features: GraphFeatures
@@ -125,7 +125,7 @@ def read_records(folder: Path) -> tuple[tuple[Profile, Path], ...]:
 
 
 def calibrations_of(records: Sequence[tuple[Profile, Path]], *, percentile: float = 50) -> tuple[Calibration, ...]:
-    """Return one calibration a model: the median over its profiles.
+    """Return one calibration for each shape that a model was measured in: the median over those profiles.
 
     Profiles of students in two files, of runs too few for the percentile, and without the shapes that were fed, are
     left out.
@@ -157,32 +157,35 @@ def calibrations_of(records: Sequence[tuple[Profile, Path]], *, percentile: floa
 def predict(features: GraphFeatures, calibrations: Sequence[Calibration]) -> Prediction:
     """Predict a latency from models that were measured on one device, in one runtime, mode and number of threads.
 
-    Non-negative least squares of the relative error; the interval is that of leaving each model out. Unknown, where
-    fewer than five models of the same precision were measured, where the graph has other operators than theirs, and
+    Non-negative least squares of the relative error; the interval is that of leaving each model out, with all of its
+    points: a file in two batches is two points, and one model. Unknown, where fewer than five models of the same
+    precision were measured, where the graph has other operators than theirs, and
     outside their range.
     """
     same = [one for one in calibrations if one.features.precision == features.precision]
-    if len(same) < LEAST_POINTS:
+    models = [one.model_sha256 for one in same]
+    count = len(set(models))
+    if count < LEAST_POINTS:
         return unknown_because(
-            f"{len(same)} models in {features.precision} were measured on the device; {LEAST_POINTS} are needed."
+            f"{count} models in {features.precision} were measured on the device; {LEAST_POINTS} are needed."
         )
     foreign = _other_operators(features, same)
     if foreign:
-        return unknown_because(f"it is of another family than the {len(same)} measured models: {foreign}.")
+        return unknown_because(f"it is of another family than the {count} measured models: {foreign}.")
     points = np.array([one.features.vector for one in same], np.float64)
-    fitted = fit(NAMES, points, np.array([one.ms for one in same]))
+    fitted = fit(NAMES, points, np.array([one.ms for one in same]), models)
     beyond = fitted.range.outside(features.vector)
     if beyond:
-        return unknown_because(f"it has {beyond} in the {len(same)} measured models.")
+        return unknown_because(f"it has {beyond} in the {count} measured models.")
     ms = fitted.ms(features.vector)
     if not ms > 0 or not np.isfinite(fitted.factor):
-        return unknown_because(f"the {len(same)} measured models do not tell what it costs.")
+        return unknown_because(f"the {count} measured models do not tell what it costs.")
     return Prediction(
         provenance="predicted",
         ms=ms,
         low_ms=ms / fitted.factor,
         high_ms=ms * fitted.factor,
-        reason=f"from {len(same)} models measured on the device; each left out in turn gives the interval.",
+        reason=f"from {count} models measured on the device; each left out in turn gives the interval.",
     )
 
 

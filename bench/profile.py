@@ -98,7 +98,8 @@ class Profile:
     `engine_build_s` is None where no engine was built.
     `placement_share` is the share of the multiply-adds that the intended provider executes: 1 where it is
     the only one, None where there are several and it was not taken.
-    `preprocessing` is None where the model takes raw rows itself; `model_bytes` are those of both files.
+    `preprocessing` is None where the model takes raw rows itself; `model_bytes` are those of both files,
+    and of the weights that lie beside them.
     `warmup_settled` says whether the medians of two blocks came near each other within the limit.
     `enqueue_share` is the host's time to hand over the work relative to the device's to do it; None on a CPU.
     `shapes` are of the batch that was fed. `io` is "bound" where inputs were handed to the runtime once, "copied" where

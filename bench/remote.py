@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Final
 
@@ -17,8 +18,10 @@ from hpmkd_edge.bench.bundle import bundle_tar
 from hpmkd_edge.bench.job import Job, write_job
 from hpmkd_edge.bench.process import Visit, outcome
 from hpmkd_edge.bench.runtimes.runtime import Feeds
+from hpmkd_edge.bench.runtimes.tensor_rt_plan import is_engine
 from hpmkd_edge.bench.ssh import Line
 from hpmkd_edge.errors import BadConfiguration, EdgeError
+from hpmkd_edge.export.inspection import inspect_file, weight_files
 
 CHECK_S: Final = 60.0
 _ANSWER: Final = re.compile(r"\w[\w.-]*", re.ASCII)
@@ -40,6 +43,7 @@ class Board:
 
         Raises:
             EdgeError: what the process met, under its own class.
+            BadConfiguration: a file must not be handed to a runtime.
             MeasurementFailed: it crashed, took longer than *timeout_s*, the board has no room, or the line broke.
         """
         self._jobs += 1
@@ -62,6 +66,12 @@ class Board:
         fresh = {path for path in (*job.models, *job.preprocessing) if path and path not in self._there}
         # A file keeps its name, which errors name; its folder's is ours.
         places = {path: Path(f"model-{len(self._there) + i}", path.name) for i, path in enumerate(sorted(fresh))}
+        # Two files of one folder may share their weights: each has its own, under its own name for them.
+        beside = [
+            (file, place.parent / file.relative_to(path.parent))
+            for path, place in places.items()
+            for file in _weights(path)
+        ]
         self._there |= places
         there = replace(
             job,
@@ -71,7 +81,7 @@ class Board:
         write_job(folder, there, feeds)
         written = {path: Path(name, path.name) for path in sorted(folder.iterdir())}
         with tarfile.open(fileobj=file, mode="w") as archive:
-            for path, place in {**places, **written}.items():
+            for path, place in [*places.items(), *beside, *written.items()]:
                 member = tarfile.TarInfo(str(place))
                 member.size = path.stat().st_size
                 with path.open("rb") as content:
@@ -111,6 +121,14 @@ def check_board(address: str, runtime: str) -> None:
     job = Job(runtime=runtime, threads=1, models=(), preprocessing=(), names=(), sampling=None)
     with connect(address) as board:
         board.visit(job, (), CHECK_S)
+
+
+def _weights(path: Path) -> tuple[Path, ...]:
+    """Return the files beside *path* that it needs: inspected, for a file could name any of this machine's."""
+    if find_spec("onnx") is None or is_engine(path):
+        return ()
+    inspect_file(path)
+    return weight_files(path)
 
 
 def _unpack(packed: bytes, folder: Path) -> None:

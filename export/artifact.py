@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Literal
+
+from hpmkd_edge.errors import BadConfiguration
+from hpmkd_edge.export.inspection import weight_files
 
 # What ships is called so; the second only where the student's own runtime cannot take the raw rows.
 STUDENT: Final = "student.onnx"
@@ -49,13 +54,22 @@ class Artifact:
     @property
     def file_bytes(self) -> int:
         """Size of all that ships."""
-        before = 0 if self.preprocessing is None else self.preprocessing.stat().st_size
-        return before + self.path.stat().st_size
+        return sum(bytes_of(path) for path in (self.path, self.preprocessing) if path is not None)
 
     @property
     def sha256(self) -> str:
         """Of the model file's bytes, in hex; its metadata has that of its preprocessing."""
         return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+
+def bytes_of(path: Path) -> int:
+    """Return the size of a model file and of the weights beside it; of the file alone where onnx is not installed."""
+    beside: tuple[Path, ...] = ()
+    if find_spec("onnx") is not None:
+        # An engine, or another runtime's own format, is whole.
+        with suppress(BadConfiguration):
+            beside = weight_files(path)
+    return sum(file.stat().st_size for file in (path, *beside))
 
 
 def follows_another(path: Path) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -43,10 +42,12 @@ def inspect_file(path: Path) -> None:
 
 
 def weight_files(path: Path) -> tuple[Path, ...]:
-    """Return the files beside an inspected ONNX file in which some of its tensors lie."""
-    import onnx
+    """Return the files beside an inspected ONNX file in which some of its tensors lie.
 
-    model = onnx.load(path, load_external_data=False)
+    Raises:
+        BadConfiguration: it is no ONNX file.
+    """
+    model = _read(path)
     locations = {
         entry.value
         for block, _ in _blocks(model)
@@ -207,6 +208,11 @@ def _operator_faults(block: Block, opsets: dict[str, int], local: set[tuple[str,
 
 def _function_faults(model: onnx.ModelProto) -> Iterator[str]:
     """Runtimes unfold functions where they are called: without end if they call themselves."""
+    from graphlib import (
+        CycleError,
+        TopologicalSorter,
+    )  # since Python 3.9: a board may be older, and looks at sizes only
+
     bodies = {(function.domain, function.name): function for function in model.functions}
     calls = {key: Counter(_called(body)) for key, body in bodies.items()}
     order = TopologicalSorter({key: [name for name in made if name in bodies] for key, made in calls.items()})
@@ -232,6 +238,8 @@ def _called(block: Block) -> Iterator[tuple[str, str]]:
 
 def _free_names(block: Block, faults: list[str]) -> set[str]:
     """Return the names that a block takes from outside; add to *faults* where its own go wrong."""
+    from graphlib import CycleError, TopologicalSorter
+
     given = {getattr(value, "name", value) for value in block.input}
     given |= {tensor.name for tensor in getattr(block, "initializer", ())}
     given |= {sparse.values.name for sparse in getattr(block, "sparse_initializer", ())}

@@ -26,11 +26,10 @@ import torch
 from hpmkd_edge import __version__
 from hpmkd_edge.bench.building import Wish, try_to_build
 from hpmkd_edge.bench.profile import Profile
-from hpmkd_edge.bench.remote import check_board
 from hpmkd_edge.bench.runtimes import tensor_rt
 from hpmkd_edge.bench.runtimes.choose import RUNTIMES
 from hpmkd_edge.bench.scoring import score
-from hpmkd_edge.desk import Desk, announced, read_given
+from hpmkd_edge.desk import Desk, announced, is_of, read_given, targets_of
 from hpmkd_edge.errors import BadConfiguration, BadData, EdgeError, Interrupted
 from hpmkd_edge.export.artifact import FULL_STUDENT, PREPROCESSING, STUDENT, Artifact
 from hpmkd_edge.foretelling import foretell, read_experience
@@ -43,7 +42,7 @@ from hpmkd_edge.request import Request
 from hpmkd_edge.run_folder import RunFolder, default_output, find_interrupted, plan_folder
 from hpmkd_edge.settling import shown
 from hpmkd_edge.students.effort import effort_of
-from hpmkd_edge.targets import Target, find_target, load_targets
+from hpmkd_edge.targets import Target
 from hpmkd_edge.tasks.task import Goal
 from hpmkd_edge.turns import Workbench
 from hpmkd_edge.verdict import Outcome, Provenance, judge, provenance_of
@@ -85,16 +84,9 @@ def resume(path: Path) -> tuple[Report, ...]:
 
 def _targets(request: Request) -> tuple[Target, ...]:
     read_given(request.profiles)  # before anything is trained
-    known = load_targets(Path(request.targets_file) if request.targets_file else None)
-    targets = tuple(find_target(name, known) for name in request.targets)
+    targets = targets_of(request)
     for target in targets:
         read_experience(request.records, target)  # as well
-    if request.host is not None:
-        if len(targets) > 1:
-            raise BadConfiguration(f"--host is one board, and {len(targets)} targets are given; name one of them.")
-        targets = tuple(replace(target, host=request.host) for target in targets)
-    for host, runtime in {(target.host, target.runtime) for target in targets if target.host}:
-        check_board(host, runtime)
     return targets
 
 
@@ -226,7 +218,7 @@ def _fit_to(target: Target, preparation: Preparation, request: Request, facts: F
         notes=[
             *_notes(target, missing, task.goal),
             *_tried_by_tensorrt(target, missing, artifact),
-            *_unused(given, rounds, request),
+            *_unused(given, rounds, target, request),
         ],
     )
 
@@ -253,14 +245,14 @@ def _tried_by_tensorrt(target: Target, missing: str | None, artifact: Artifact) 
     return [f"{tried.tensorrt} parses and builds {artifact.path.name} here, without a GPU, in {tried.seconds:.1f} s."]
 
 
-def _unused(given: Sequence[Profile], rounds: Sequence[Round], request: Request) -> list[str]:
-    """Say which records that were handed in are of no file of this run."""
-    made = {one.made.artifact.sha256 for turn in rounds for one in turn.weighed}
+def _unused(given: Sequence[Profile], rounds: Sequence[Round], target: Target, request: Request) -> list[str]:
+    """Say which records that were handed in are of no file of this target."""
+    made = [one.made.artifact for turn in rounds for one in turn.weighed]
     return [
-        f"--profile-from {path} is of another file ({profile.model}, sha256 {profile.model_sha256[:12]}…), and was not"
-        " used: the same command makes the same file."
+        f"--profile-from {path}, of {profile.model} (sha256 {profile.model_sha256[:12]}…) in {profile.runtime}, is of"
+        f" no file that was made for {target.name}, and was not used there: the same command makes the same files."
         for path, profile in zip(request.profiles, given, strict=True)
-        if profile.model_sha256 not in made
+        if not any(is_of(profile, artifact, target) for artifact in made)
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -56,11 +56,15 @@ def folder_of(output: Path, resume: Path | None) -> Path:
 
 def refuse_targets(context: typer.Context, command: str) -> None:
     """Stop where a flag is given that *command* would not look at."""
-    idle = [f"--{name}" for name in ("target", "targets", "rounds", "protocol", "records") if is_typed(context, name)]
+    names = ("target", "targets", "rounds", "protocol", "host", "profile_from", "records")
+    refuse(context, command, names, "which fits no target and measures no latency")
+
+
+def refuse(context: typer.Context, command: str, names: Sequence[str], reason: str) -> None:
+    """Stop where one of the flags *names* is given that *command* would not look at, for a *reason*."""
+    idle = [f"--{name.replace('_', '-')}" for name in names if is_typed(context, name)]
     if idle:
-        raise BadConfiguration(
-            f"{', '.join(idle)} cannot go with {command}, which fits no target and measures no latency; leave it out."
-        )
+        raise BadConfiguration(f"{', '.join(idle)} cannot go with {command}, {reason}; leave it out.")
 
 
 def _refuse_beside_resume(context: typer.Context) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,13 @@ from tqdm import tqdm
 from hpmkd_edge.bench.measurement import compare
 from hpmkd_edge.bench.profile import Profile, read_profile, write_profile
 from hpmkd_edge.bench.protocol import SAMPLINGS
-from hpmkd_edge.errors import BadConfiguration, Interrupted
+from hpmkd_edge.bench.remote import check_board
+from hpmkd_edge.errors import BadConfiguration, Interrupted, MeasurementFailed
 from hpmkd_edge.export.artifact import Artifact
 from hpmkd_edge.progress import hidden
-from hpmkd_edge.targets import Target
+from hpmkd_edge.request import Request
+from hpmkd_edge.store.objects import digest_of_file
+from hpmkd_edge.targets import Target, find_target, load_targets
 
 
 @contextmanager
@@ -55,20 +58,20 @@ class Desk:
         (profile,) = self.in_turn([artifact])
         return profile
 
-    def in_turn(self, artifacts: Sequence[Artifact], *, anew: bool = False) -> tuple[Profile, ...]:
+    def in_turn(self, artifacts: Sequence[Artifact], *, again: bool = False) -> tuple[Profile, ...]:
         """Measure *artifacts* interleaved in one process; what was measured before is read back from beside the files.
 
         Args:
             artifacts: of one student.
-            anew: measure even so.
+            again: a second time; that is kept, and read back, beside the first.
 
         Raises:
             Interrupted: the user asked to stop; the measurements are saved.
         """
         found = {artifact.path: self._given(artifact) for artifact in artifacts}
         rest = [artifact for artifact in artifacts if found[artifact.path] is None]
-        kept = None if anew else _read_back(rest)
-        taken = kept if kept is not None else self._take(rest)
+        kept = _read_back(rest, again)
+        taken = kept if kept is not None else self._take(rest, again)
         profiles = iter(taken)
         ordered = tuple(found[artifact.path] or next(profiles) for artifact in artifacts)
         if kept is None and rest and self.stop():
@@ -81,18 +84,23 @@ class Desk:
             return self._compare(artifacts, [path], [feeds])
 
     def _given(self, artifact: Artifact) -> Profile | None:
-        named = [
-            one for one in self.given if one.model_sha256 == artifact.sha256 and one.runtime == self.target.runtime
-        ]
-        return named[-1] if named else None
+        return next((one for one in reversed(self.given) if is_of(one, artifact, self.target)), None)
 
-    def _take(self, artifacts: Sequence[Artifact]) -> tuple[Profile, ...]:
+    def refusal(self, artifact: Artifact) -> str | None:
+        """Say why the runtime does not take a file, or None if it does."""
+        try:
+            self.measured(artifact)
+        except MeasurementFailed as error:
+            return str(error)
+        return None
+
+    def _take(self, artifacts: Sequence[Artifact], again: bool) -> tuple[Profile, ...]:
         if not artifacts:
             return ()
         with announced(f"measure {' and '.join(artifact.path.stem for artifact in artifacts)}"):
             profiles = self._compare(artifacts, [], [])
         for artifact, profile in zip(artifacts, profiles, strict=True):
-            write_profile(profile, _record_of(artifact))
+            write_profile(profile, _record_of(artifact, again))
         return profiles
 
     def _compare(
@@ -110,15 +118,22 @@ class Desk:
         )
 
 
-def _record_of(artifact: Artifact) -> Path:
-    return artifact.path.with_suffix(".json")
+def is_of(profile: Profile, artifact: Artifact, target: Target) -> bool:
+    """Tell whether a record is of all the files of *artifact*, in the target's runtime."""
+    before = [] if artifact.preprocessing is None else [digest_of_file(artifact.preprocessing)]
+    return profile.files == (*before, artifact.sha256) and profile.runtime == target.runtime
 
 
-def _read_back(artifacts: Sequence[Artifact]) -> tuple[Profile, ...] | None:
+def _record_of(artifact: Artifact, again: bool) -> Path:
+    return artifact.path.with_name(f"{artifact.path.stem}{'-again' if again else ''}.json")
+
+
+def _read_back(artifacts: Sequence[Artifact], again: bool) -> tuple[Profile, ...] | None:
     """Return the records of the very same files that lie beside them, if they were taken in turn with each other."""
-    if not all(_record_of(artifact).exists() for artifact in artifacts):
+    records = [_record_of(artifact, again) for artifact in artifacts]
+    if not all(record.exists() for record in records):
         return None
-    profiles = tuple(read_profile(_record_of(artifact)) for artifact in artifacts)
+    profiles = tuple(read_profile(record) for record in records)
     # The digest of a preprocessing file is in the metadata of what runs behind it.
     same = all(one.model_sha256 == artifact.sha256 for one, artifact in zip(profiles, artifacts, strict=True))
     return profiles if same and len({one.reference_ns for one in profiles}) <= 1 else None
@@ -135,3 +150,21 @@ def read_given(paths: Sequence[str]) -> tuple[Profile, ...]:
         if not Path(path).expanduser().is_file():
             raise BadConfiguration(f"--profile-from {path}: there is no such file; a profile in JSON is needed.")
     return tuple(read_profile(Path(path).expanduser()) for path in paths)
+
+
+def targets_of(request: Request) -> tuple[Target, ...]:
+    """Return the targets that are asked for, at the board that is; boards are reached, and have the runtime.
+
+    Raises:
+        BadConfiguration: there is no such target, or a board for several.
+        RuntimeUnavailable: a board cannot be reached, or lacks what measuring needs.
+    """
+    known = load_targets(Path(request.targets_file) if request.targets_file else None)
+    targets = tuple(find_target(name, known) for name in request.targets)
+    if request.host is not None:
+        if len(targets) > 1:
+            raise BadConfiguration(f"--host is one board, and {len(targets)} targets are given; name one of them.")
+        targets = tuple(replace(target, host=request.host) for target in targets)
+    for host, runtime in {(target.host, target.runtime) for target in targets if target.host}:
+        check_board(host, runtime)
+    return targets

@@ -144,7 +144,7 @@ def largest_size(preparation: Preparation, path: Path, facts: Mapping[str, str])
 
 def _run_id(request: Request, preparation: Preparation) -> str:
     """Name a run by all that decides its outcome, so that the same run ships the same bytes."""
-    asked = replace(request, command="", started_in="", targets=())
+    asked = replace(request, command="", started_in="", targets=(), host=None, profiles=(), records=None)
     teachers = [tutor.teacher.digest for tutor in preparation.tutors]
     student, device = preparation.workshop.family.digest, preparation.curriculum.untaught.labels.device.type
     code = f"hpmkd-edge {__version__} torch {torch.__version__} {device}"

@@ -135,15 +135,19 @@ def export(wish: ExportWish) -> Exported:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Trial:
-    """Rows that files are graded on, and what they are graded by."""
+    """Rows that files are graded on, and what they are graded by.
+
+    Attributes:
+        fixed: rows that the model takes at once; None where their number is free.
+    """
 
     feeds: Feeds
-    batch: int
+    fixed: int | None
     standard: Standard
 
     def answers(self, path: Path) -> NDArray[np.float32]:
         """Return a file's answers as probabilities or values, from a process of its own."""
-        return self.standard.read(_answers(path, self.feeds, self.batch))
+        return self.standard.read(_answers(path, self.feeds, self.fixed or ROWS_A_RUN))
 
     def grade(self, path: Path) -> tuple[float, float]:
         """Return a file's score and loss."""
@@ -201,9 +205,9 @@ def _split(rows: LabeledRows, fixed: int | None) -> tuple[LabeledRows, LabeledRo
 
 
 def _trial_of(wish: ExportWish, rows: LabeledRows, fixed: int | None) -> _Trial:
-    batch = fixed or ROWS_A_RUN
-    standard = standard_of(_answers(wish.model, rows.feeds, batch), rows.labels, graded=wish.rows is not None)
-    return _Trial(feeds=rows.feeds, batch=batch, standard=standard)
+    answers = _answers(wish.model, rows.feeds, fixed or ROWS_A_RUN)
+    standard = standard_of(answers, rows.labels, graded=wish.rows is not None)
+    return _Trial(feeds=rows.feeds, fixed=fixed, standard=standard)
 
 
 def _room(wish: ExportWish, trial: _Trial, folded: Path) -> float:
@@ -233,7 +237,7 @@ def _compared(trial: _Trial, wish: ExportWish, made: Path, folded: Path, answers
 
     def search(places: NDArray[np.int64]) -> Divergence | None:
         # A file of a fixed batch takes no fewer rows.
-        some = places if trial.batch == ROWS_A_RUN else np.resize(places, trial.batch)
+        some = places if trial.fixed is None else np.resize(places, trial.fixed)
         few = {name: array[some] for name, array in trial.feeds.items()}
         return differing_node(made, folded, few, wish.precision) or differing_node(folded, wish.model, few, "fp32")
 

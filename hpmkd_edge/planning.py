@@ -18,9 +18,9 @@ from statistics import median
 import numpy as np
 
 from hpmkd_edge import __version__
-from hpmkd_edge.bench.host import describe_host
+from hpmkd_edge.bench.profile import read_profile
 from hpmkd_edge.bench.runtimes.choose import RUNTIMES
-from hpmkd_edge.desk import Desk
+from hpmkd_edge.desk import Desk, targets_of
 from hpmkd_edge.distill.tutor import tutor_of
 from hpmkd_edge.errors import BadConfiguration
 from hpmkd_edge.export.conversion import needs_cut
@@ -37,7 +37,7 @@ from hpmkd_edge.students.choose import open_family
 from hpmkd_edge.students.effort import Effort, effort_of
 from hpmkd_edge.students.family import Family, Shape, Size
 from hpmkd_edge.students.inlet import Inlet, fit_inlet, shape_of
-from hpmkd_edge.targets import Target, find_target, load_targets
+from hpmkd_edge.targets import Target
 from hpmkd_edge.tasks.source import open_task
 from hpmkd_edge.tasks.task import Task
 from hpmkd_edge.teachers.open import open_teacher
@@ -67,8 +67,7 @@ def plan(request: Request) -> tuple[Plan, ...]:
     request.check()
     if request.size is not None:
         raise BadConfiguration("--size names one size, and plan is about all of them; leave it out.")
-    known = load_targets(Path(request.targets_file) if request.targets_file else None)
-    targets = [find_target(name, known) for name in request.targets]
+    targets = targets_of(request)
     survey = _survey(request)
     return tuple(_plan_for(target, survey, request) for target in targets)
 
@@ -125,7 +124,7 @@ def _allowance(request: Request, task: Task, ladder: Sequence[Size]) -> Allowanc
 
 
 def _plan_for(target: Target, survey: _Survey, request: Request) -> Plan:
-    missing = RUNTIMES[target.runtime].missing()
+    missing = None if target.host else RUNTIMES[target.runtime].missing()
     runtime = "onnxruntime" if missing else target.runtime
     with tempfile.TemporaryDirectory(prefix="hpmkd-edge-") as folder:
         prober = Prober(
@@ -151,6 +150,8 @@ def _plan_for(target: Target, survey: _Survey, request: Request) -> Plan:
         if len({record.size for record in prober.probes}) == 1 and len(survey.ladder) > 1:
             # One alone says little of the others.
             prober.probe(survey.ladder[-1 if step.chain.end == survey.ladder[0] else 0])
+        # The board's, where it was measured there.
+        host = read_profile(next(Path(folder).glob("*.json"))).host
     notes = [*survey.task.notes, *filter(None, [survey.allowance.note])]
     if missing:
         notes.append(f"Timed in ONNX Runtime on this host, since {missing.rstrip('.')}.")
@@ -159,7 +160,7 @@ def _plan_for(target: Target, survey: _Survey, request: Request) -> Plan:
         target=target.name,
         data=survey.task.name,
         runtime=runtime,
-        host=describe_host(),
+        host=host,
         sizes=_sizes(survey, prober.probes),
         probes=tuple(prober.probes),
         chosen=step.chain.end.label,

@@ -10,21 +10,22 @@ from pathlib import Path
 from typing import Final
 
 from hpmkd_edge.bench.profile import Profile
+from hpmkd_edge.delivery import with_compression
 from hpmkd_edge.desk import Desk
 from hpmkd_edge.entrance import entering, evenly, form_for
-from hpmkd_edge.errors import ConversionFailed
+from hpmkd_edge.errors import ConversionFailed, MeasurementFailed
 from hpmkd_edge.export.artifact import PREPROCESSING, Artifact
 from hpmkd_edge.export.conversion import save_student
 from hpmkd_edge.export.passes.half import halve
 from hpmkd_edge.export.passes.quantize import quantize
-from hpmkd_edge.plan.sizing import fits
+from hpmkd_edge.plan.sizing import fits, strains
 from hpmkd_edge.record import ProbeRecord
 from hpmkd_edge.students.family import Family, Shape, Size
 from hpmkd_edge.students.inlet import Inlet
 from hpmkd_edge.students.stand_in import stand_in
 from hpmkd_edge.targets import Target
 from hpmkd_edge.tasks.task import Rows
-from hpmkd_edge.verdict import Judgement, Outcome, Provenance, Verdict, judge_cost
+from hpmkd_edge.verdict import Verdict, judge_cost
 
 # An untrained student's ranges need no more.
 CALIBRATION_ROWS: Final = 64
@@ -63,42 +64,27 @@ class Prober:
     def cost_of(self, profile: Profile, file_bytes: int) -> Verdict:
         """Judge what a size costs; beside the budgets, the file against the least compression where bytes decide it."""
         verdict = judge_cost(self.target, profile=profile, model_bytes=file_bytes)
-        if self.most_bytes is None:
-            return verdict
-        found, limit = file_bytes / 1e6, self.most_bytes / 1e6
-        over = found > limit
-        judgement = Judgement(
-            budget="--compression",
-            outcome=Outcome.BROKEN if over else Outcome.MET,
-            provenance=Provenance.MEASURED,
-            value=found,
-            limit=limit,
-            warn=None,
-            unit="MB",
-            here=None,
-            reason=f"{found:.4g} MB is {'above' if over else 'at most'} {limit:.4g}, the teacher's file over it",
-        )
-        return replace(verdict, judgements=(*verdict.judgements, judgement))
+        return with_compression(verdict, file_bytes, self.most_bytes)
 
     def probe(self, size: Size) -> Verdict:
         """Build *size* untrained, export it, measure it and judge what it costs; each call measures anew.
 
         It is measured in the first precision that the target lists, and in turn in fp32, which ships where fewer bits
-        are slower; the one that fits counts. Where another runtime stands in for the target's, fp32 alone is timed, and
-        the smaller file counts.
+        are slower; the one with most room below its limits counts. Where another runtime stands in for the target's,
+        fp32 alone is timed, and the smaller file counts.
         """
         before = sum(record.size == size.label for record in self.probes)
         plain = self._again(size, before) if before else self._exported(size)
         files = [*self._cheaper(plain), plain]
-        timed = [plain] if self.desk.stands_in else files
-        profiles = self.desk.in_turn(timed)
-        file_bytes = (
-            [min(one.file_bytes for one in files)] if self.desk.stands_in else [one.file_bytes for one in files]
-        )
-        costs = [self.cost_of(*pair) for pair in zip(profiles, file_bytes, strict=True)]
-        # The first that fits; where none does, the first all the same.
-        place = next((place for place, cost in enumerate(costs) if fits(cost)), 0)
-        verdict, profile = costs[place], profiles[place]
+        if self.desk.stands_in:
+            timed, counted = self.desk.in_turn([plain]), [min(files, key=lambda one: one.file_bytes)]
+        else:
+            timed, counted = self._timed(files)
+        costs = [
+            (self.cost_of(profile, one.file_bytes), profile, one) for profile, one in zip(timed, counted, strict=True)
+        ]
+        # The one with most room below its limits; of equals the first.
+        verdict, profile, artifact = min(costs, key=lambda cost: max(strains(cost[0]).values(), default=0.0))
         fitting, reason = fits(verdict), "; ".join(judgement.reason for judgement in verdict.judgements)
         (self.refused.discard if fitting else self.refused.add)(size)
         log.info("probed %s: %s", size.label, reason)
@@ -106,15 +92,25 @@ class Prober:
             ProbeRecord(
                 size=size.label,
                 parameters=size.parameters,
-                file_bytes=file_bytes[place],
+                file_bytes=artifact.file_bytes,
                 p90_bound_ms=profile.percentile_bound_ms(90),
                 peak_memory_mb=profile.peak_memory_mb,
                 fits=fitting,
                 reason=reason,
-                precision=profile.precision,
+                precision=artifact.precision,
             )
         )
         return verdict
+
+    def _timed(self, files: list[Artifact]) -> tuple[tuple[Profile, ...], list[Artifact]]:
+        """Measure *files* in turn; where the runtime refuses the cheaper one, fp32 alone."""
+        try:
+            return self.desk.in_turn(files), files
+        except MeasurementFailed as error:
+            if len(files) == 1:
+                raise
+            log.warning("%s is probed in fp32 alone: %s", files[-1].path.stem, error)
+            return self.desk.in_turn(files[-1:]), files[-1:]
 
     def _cheaper(self, plain: Artifact) -> list[Artifact]:
         """Return the untrained file in the first precision that the target lists, unless that is fp32."""

@@ -72,7 +72,11 @@ class TeacherRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeRecord:
-    """A size of the ladder that was built untrained, exported and measured."""
+    """A size of the ladder that was built untrained, exported and measured.
+
+    Attributes:
+        precision: of the file; where another runtime stands in for the target's, the time is that of its fp32 form.
+    """
 
     size: str
     parameters: int
@@ -136,6 +140,7 @@ class PrecisionRecord:
         p50_ms, p90_bound_ms: timed in turn with the other precisions, in one process.
         over_fp32, low, high: its median time over the fp32 file's, with a 95 % interval; None for that file itself.
         broken: the budgets that it breaks.
+        lossy: whether it loses more than half a point, or than the budget leaves, against fp32.
         slower: whether it is slower than fp32 on the target, as far as that was measured.
         ships: whether it was chosen.
     """
@@ -153,6 +158,7 @@ class PrecisionRecord:
     low: float | None = None
     high: float | None = None
     broken: tuple[str, ...] = ()
+    lossy: bool = False
     slower: bool = False
     ships: bool = False
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypedDict
 
 import torch
+from torch import nn
 
 from hpmkd_edge import __version__
 from hpmkd_edge.bench.grading import brief
@@ -66,7 +67,7 @@ class Round:
     """One turn of the loop, with everything that it made.
 
     Attributes:
-        exported: the student's file in fp32; *artifact* is what would ship.
+        exported: the student's file in fp32; *artifact* is what would ship, *module* the weights behind both.
         weighed: its files in all precisions; *not_made* are those that it cannot have.
     """
 
@@ -74,6 +75,7 @@ class Round:
     step: Step
     race: Race
     exported: Artifact
+    module: nn.Module
     artifact: Artifact
     profile: Profile
     validation_accuracy: float
@@ -122,6 +124,7 @@ def _precision_record(weighed: Weighed, *, ships: str) -> PrecisionRecord:
         low=change.low if change else None,
         high=change.high if change else None,
         broken=tuple(one.budget for one in weighed.verdict.judgements if one.outcome is Outcome.BROKEN),
+        lossy=weighed.lossy,
         slower=weighed.slower,
         ships=made.artifact.precision == ships,
     )
@@ -221,7 +224,7 @@ def record_run(
     from hpmkd_edge.report.markdown import to_markdown
 
     task, winner, test_accuracy = preparation.task, shipped.race.winner, test.accuracy
-    torch.save(winner.trained.module.state_dict(), facts.folder / "student.pt")
+    torch.save(shipped.module.state_dict(), facts.folder / "student.pt")
     write_profile(shipped.profile, facts.folder / "profile.json")
     teachers = teacher_records(preparation, teachers_test_accuracy, side_by_side.teacher)
     report = Report(
@@ -259,7 +262,11 @@ def record_run(
         host=shipped.profile.host,
         teacher_forwards=preparation.teacher_forwards,
         board_command=board_command(
-            target, facts.final, verdict.outcome, cut=shipped.artifact.preprocessing is not None
+            target,
+            facts.final,
+            verdict.outcome,
+            cut=shipped.artifact.preprocessing is not None,
+            targets_file=request.targets_file,
         ),
         notes=(
             *preparation.notes,
@@ -344,7 +351,7 @@ def _order_of_files(artifact: Artifact, target: Target) -> list[str]:
 def files_of(request: Request) -> list[tuple[str, str]]:
     """Return name and sha256 of each file that the user gave."""
     one_each = (request.student, request.schema, request.targets_file)
-    specs = [request.data, *request.teachers, *request.weights, *filter(None, one_each)]
+    specs = [request.data, *request.teachers, *request.weights, *request.profiles, *filter(None, one_each)]
     paths = [Path(spec.rpartition(":")[0] if is_python_spec(spec) else spec).expanduser() for spec in specs]
     if request.records is not None:
         folder = Path(request.records).expanduser()
@@ -370,8 +377,7 @@ def cautions(preparation: Preparation, race: Race, artifact: Artifact, student: 
     most_bytes, file_bytes = preparation.allowance.most_bytes, artifact.file_bytes
     if most_bytes is not None and file_bytes > most_bytes:
         found.append(
-            f"The student's file, {file_bytes:,} bytes, is larger than --compression allows ({most_bytes:,.0f} bytes):"
-            " no size of the family is small enough."
+            f"The student's file, {file_bytes:,} bytes, is larger than --compression allows ({most_bytes:,.0f} bytes)."
         )
     if preparation.best.accuracy <= direct:
         values = preparation.curriculum.values

@@ -10,20 +10,25 @@ from hpmkd_edge.targets import HOST, Target
 from hpmkd_edge.verdict import Outcome
 
 
-def board_command(target: Target, final: Path, outcome: Outcome, *, cut: bool = False) -> str | None:
+def board_command(
+    target: Target, final: Path, outcome: Outcome, *, cut: bool = False, targets_file: str | None = None
+) -> str | None:
     """Return the commands that measure the student on the board and judge it again, or None if all is settled here.
 
     Args:
         cut: whether a preprocessing file runs before the student's.
+        targets_file: where the target stands, if not among those that ship.
     """
     if outcome is not Outcome.INCONCLUSIVE or target.device.name == HOST:
         return None
     folder = shlex.quote(str(shown(final)))
     record = f"{target.name}-profile.json"
     before = f" --preprocessing {folder}/{PREPROCESSING}" if cut else ""
+    known = f" --targets {shlex.quote(targets_file)}" if targets_file else ""
     return "\n".join(
         (
-            f"hpmkd-edge profile {folder}/{STUDENT}{before} --target {target.name} --host {target.host or 'ssh://USER@BOARD'}"
+            f"hpmkd-edge profile {folder}/{STUDENT}{before}{known} --target {target.name}"
+            f" --host {target.host or 'ssh://USER@BOARD'}"
             f" --protocol standard --output {record}",
             f"hpmkd-edge gate {folder}/report.json --profile {record}",
         )

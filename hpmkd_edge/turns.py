@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hpmkd_edge.bench.scoring import answer
-from hpmkd_edge.delivery import Delivery, chosen
+from hpmkd_edge.delivery import Delivery, Made, NotMade, chosen
 from hpmkd_edge.desk import Desk
 from hpmkd_edge.distill.candidates import Race
 from hpmkd_edge.distill.curriculum import train_best
@@ -98,32 +98,54 @@ class Workbench:
             race.winner.trained.module,
             preparation.inlet,
             parity_rows(preparation.task.validation),
-            self.state / f"{self.target.name}-round-{number}.onnx",
+            self.state / f"{self.target.name}-round-{number}-{step.chain.end.width}x{step.chain.end.depth}.onnx",
             facts=self.facts(),
             answer=answer,
             cut_for=self.cut_for,
         )
         made, not_made = self.delivery.files(exported, race.winner, race.settings)
+        made, refused = self._runnable(made)
         files = [one.artifact for one in made]
         weighed = self.delivery.weigh(made, self.desk.in_turn(files))
         ships = chosen(weighed)
         if ships.profile.flags and _too_dear(ships.verdict) and step.chain.end not in self.refused:
             # It fitted untrained, and this measurement is not valid by its own flags: another may be.
             log.info("round %d is measured again: %s", number, " ".join(ships.profile.flags))
-            weighed = self.delivery.weigh(made, self.desk.in_turn(files, anew=True))
+            weighed = self.delivery.weigh(made, self.desk.in_turn(files, again=True))
             ships = chosen(weighed)
         return Round(
             number=number,
             step=step,
             race=race,
-            exported=exported,
+            exported=ships.made.plain,
+            module=ships.made.module,
             artifact=ships.made.artifact,
             profile=ships.profile,
             validation_accuracy=ships.made.score.accuracy,
             verdict=ships.verdict,
             weighed=weighed,
-            not_made=tuple(not_made),
+            not_made=(*not_made, *refused),
         )
+
+    def _runnable(self, made: list[Made]) -> tuple[list[Made], list[NotMade]]:
+        """Return the files that the runtime takes, and why it refuses others.
+
+        Raises:
+            MeasurementFailed: it takes none.
+        """
+        try:
+            self.desk.in_turn([one.artifact for one in made])
+        except MeasurementFailed as error:
+            reasons = [self.desk.refusal(one.artifact) for one in made]
+            if all(reasons):
+                raise
+            refused = [
+                NotMade(precision=one.artifact.precision, reason=f"{reason} (of all: {error})")
+                for one, reason in zip(made, reasons, strict=True)
+                if reason
+            ]
+            return [one for one, reason in zip(made, reasons, strict=True) if not reason], refused
+        return made, []
 
     def race(self, chain: Chain) -> Race:
         """Let all ways to train the chain's end compete."""
@@ -135,7 +157,7 @@ class Workbench:
         Beside a student in another precision its fp32 file is timed too. A teacher that cannot be exported or run costs
         its ratio, with a note, and not the finished student.
         """
-        files = [shipped.artifact] if shipped.artifact is shipped.exported else [shipped.artifact, shipped.exported]
+        files = [shipped.artifact, *([] if shipped.artifact.precision == "fp32" else [shipped.exported])]
         note = None
         try:
             graph = self.preparation.best.teacher.graph()

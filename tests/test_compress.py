@@ -130,9 +130,7 @@ def test_a_record_taken_by_hand_takes_the_place_of_the_measurement(images_npz, t
 
     assert second.profile == by_hand
     assert second.student_sha256 == first.student_sha256
-    assert [note.split(" is of")[0] for note in second.notes if "--profile-from" in note] == [
-        f"--profile-from {given[1]}"
-    ]
+    assert [note.split(",")[0] for note in second.notes if "--profile-from" in note] == [f"--profile-from {given[1]}"]
 
 
 def test_a_shuffled_teacher_gives_a_different_and_worse_student(tmp_path, brief):

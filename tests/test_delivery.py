@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from sample_records import HERE, make_profile, make_target
+from sample_records import HERE, make_host, make_profile, make_target
+from torch import nn
 
 from hpmkd_edge.bench.scoring import Score
 from hpmkd_edge.delivery import MOST_LOST, Delivery, Made, chosen, in_order
@@ -20,11 +21,15 @@ def made(path, precision, *, accuracy=0.91, size=1_000):
     path.write_bytes(bytes(size))
     scored = Score(labels=np.zeros(1), predictions=np.zeros(1), loss=0.3, accuracy=accuracy)
     artifact = Artifact(path=path, precision=precision, parity=None)
-    return Made(artifact=artifact, how="made here", score=scored)
+    return Made(artifact=artifact, plain=artifact, module=nn.Identity(), how="made here", score=scored)
 
 
-def delivery(**changes):
-    preparation = SimpleNamespace(best=SimpleNamespace(accuracy=TEACHER), task=SimpleNamespace(goal="classes"))
+def delivery(*, goal="classes", most_bytes=None, **changes):
+    preparation = SimpleNamespace(
+        best=SimpleNamespace(accuracy=TEACHER),
+        task=SimpleNamespace(goal=goal),
+        allowance=SimpleNamespace(most_bytes=most_bytes),
+    )
     target = make_target(precisions=("int8", "fp32"), **changes)
     return Delivery(target=target, preparation=preparation, facts={}, cut_for=None)
 
@@ -74,6 +79,59 @@ def test_a_file_that_breaks_a_budget_does_not_ship_beside_one_that_keeps_all(tmp
     assert chosen(lossy).made.artifact.precision == "fp32"
     assert (small[0].broken, small[1].broken) == (0, 1)
     assert chosen(small).made.artifact.precision == "int8"
+
+
+def test_what_loses_more_than_half_a_point_does_not_ship_where_no_budget_asks(tmp_path):
+    """A rounding that makes another model is not what was trained."""
+    free = delivery(budgets=replace(make_target().budgets, accuracy=None))
+    weighed = weigh(tmp_path, accuracy=0.12, own=free)
+
+    assert (weighed[0].broken, weighed[0].lossy) == (0, True)
+    assert chosen(weighed).made.artifact.precision == "fp32"
+
+
+def test_the_least_compression_counts_where_bytes_decide_it(tmp_path):
+    """The size was chosen by its int8 file; its fp32 file is too large, and so not met."""
+    weighed = weigh(tmp_path, int8_ms=3.0, own=delivery(most_bytes=500))
+
+    assert [one.broken for one in weighed] == [0, 1]
+    assert chosen(weighed).made.artifact.precision == "int8"
+
+
+def test_a_record_of_another_machine_costs_the_ratio_and_not_the_run(tmp_path):
+    """One file was measured on the board by hand, the other here."""
+    asked = delivery()
+    files = [made(tmp_path / "a-int8.onnx", "int8", size=400), made(tmp_path / "a.onnx", "fp32")]
+    board = make_profile(ms=9.0, host=make_host(model="Board 9"), precision="int8", reference_ns=(1,) * 1000)
+    weighed = asked.weigh(files, [board, make_profile(ms=1.0)])
+
+    assert weighed[0].change is None
+    assert not weighed[0].slower
+
+
+def test_the_fp32_file_is_known_by_itself_and_not_by_what_a_record_calls_it(tmp_path):
+    """Records that are taken by hand may call every file fp32."""
+    weighed = weigh(tmp_path, int8_ms=2.0)
+    mislabeled = delivery().weigh(
+        [one.made for one in weighed], [replace(one.profile, precision="fp32") for one in weighed]
+    )
+
+    assert [one.slower for one in mislabeled] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("budgets", "most"),
+    [
+        ({"r2": AccuracyLimit(max_drop=0.02), "accuracy": AccuracyLimit(min=0.919)}, 0.002),
+        ({"r2": None, "accuracy": AccuracyLimit(max_drop=0.02, min=0.9019)}, 0.002),
+        ({"r2": None, "accuracy": AccuracyLimit(min=0.9019)}, MOST_LOST),
+    ],
+)
+def test_of_values_the_limit_of_r2_says_how_much_may_be_lost(tmp_path, budgets, most):
+    """As the verdict judges them."""
+    asked = delivery(goal="value", budgets=replace(make_target().budgets, **budgets))
+
+    assert asked.most_lost(made(tmp_path / "a.onnx", "fp32", accuracy=0.902)) == pytest.approx(most)
 
 
 def test_fp32_is_tried_last_where_a_target_does_not_list_it():

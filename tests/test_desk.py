@@ -98,6 +98,28 @@ def test_a_record_that_is_handed_in_stands_for_its_own_file_alone(files, asked, 
     assert make_desk(given=elsewhere).in_turn(files)[0].p50_ms != 7.0
 
 
+def test_a_second_measurement_is_kept_beside_the_first_and_read_back(files, asked):
+    """A resumed run makes the choices of an unbroken one."""
+    first = make_desk().in_turn(files)
+    second = make_desk().in_turn(files, again=True)
+
+    assert len(asked) == 2
+    assert make_desk().in_turn(files) == first
+    assert make_desk().in_turn(files, again=True) == second
+    assert len(asked) == 2
+
+
+def test_a_record_of_half_a_student_is_of_none(files, asked, tmp_path):
+    """A student in two files is measured with both, or not at all."""
+    before = tmp_path / "preprocessing.onnx"
+    before.write_bytes(b"first")
+    whole = replace(files[1], preprocessing=before)
+    half = make_profile(ms=7.0, model_sha256=whole.sha256)
+
+    assert make_desk(given=(half,)).measured(whole) != half
+    assert make_desk(given=(half,)).measured(files[1]) == half
+
+
 def test_a_stop_comes_after_the_measurements_are_saved(files, asked):
     """Whoever takes the run up measures nothing twice."""
     with pytest.raises(Interrupted, match=r"int8 was measured; the state is saved"):

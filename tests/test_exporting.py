@@ -117,6 +117,25 @@ def test_a_file_of_a_fixed_batch_is_run_on_whole_batches(tmp_path):
     assert made.timing.batch == 4
 
 
+def test_a_file_of_a_fixed_batch_as_large_as_a_run_is_searched_on_whole_batches(tmp_path, monkeypatch):
+    """The layer that differs is found on as many rows as the file takes, and not on the few that differ."""
+    model = pair_graph(tmp_path / "pair.onnx", batch=exporting.ROWS_A_RUN, out=3)
+    seen = []
+    monkeypatch.setattr(exporting, "differing_node", lambda file, origin, feeds, *_: seen.append(len(feeds["x"])))
+
+    def spoil(source, output):
+        made = onnx.load(source)
+        weights = next(one for one in made.graph.initializer if one.name == "w2")
+        weights.CopyFrom(onnx.numpy_helper.from_array(-onnx.numpy_helper.to_array(weights), "w2"))
+        onnx.save(made, output)
+
+    monkeypatch.setattr(exporting, "halve", spoil)
+    with pytest.raises(ParityBroken, match="fp16"):
+        export(wish(model, "fp16", rows=None))
+
+    assert set(seen) == {exporting.ROWS_A_RUN}
+
+
 def test_fp16_without_rows_says_so(images):
     """It is compared on made-up values, and graded by nothing."""
     made = export(wish(images, "fp16", rows=None))

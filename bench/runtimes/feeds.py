@@ -59,6 +59,27 @@ def feeds_of_file(
     return feeds_for(choose_runtime(runtime).inputs(path), batch=batch, shapes=shapes)
 
 
+def feeds_of_files(
+    paths: Sequence[Path], *, batch: int = 1, shapes: Mapping[str, Shape] | None = None
+) -> list[dict[str, NDArray[Any]]]:
+    """Return made-up feeds for several files, each with those of *shapes* that it has an input for.
+
+    Raises:
+        BadConfiguration: no file has an input of such a name; otherwise as `feeds_of_file`.
+        RuntimeUnavailable, MeasurementFailed: as `feeds_of_file`.
+    """
+    shapes = shapes or {}
+    declared = [choose_runtime("onnxruntime").inputs(path) for path in paths]
+    names = {one.name for inputs in declared for one in inputs}
+    for name in shapes:
+        if name not in names:
+            raise unknown("input", name, names)
+    return [
+        feeds_for(inputs, batch, {one.name: shapes[one.name] for one in inputs if one.name in shapes})
+        for inputs in declared
+    ]
+
+
 def feeds_for(
     inputs: Sequence[Input], batch: int = 1, shapes: Mapping[str, Shape] | None = None
 ) -> dict[str, NDArray[Any]]:

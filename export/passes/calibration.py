@@ -137,7 +137,9 @@ def spreads_of(
     for start in places:
         for name, values in values_of(start, start + batch).items():
             low, high = ends.get(name, (0.0, 0.0) if not values.size else (np.inf, -np.inf))
-            ends[name] = (min(low, float(values.min())), max(high, float(values.max()))) if values.size else (low, high)
+            if values.size:  # numpy's own, for which NaN is the least and the greatest, wherever it stands
+                low, high = float(np.minimum(low, values.min())), float(np.maximum(high, values.max()))
+            ends[name] = low, high
     counts = {name: np.zeros(BINS, np.int64) for name in ends}
     for start in places:
         for name, values in values_of(start, start + batch).items():

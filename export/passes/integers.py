@@ -74,7 +74,7 @@ class Integers:
             if value.name in quantized:
                 rewritten += self._pair(value.name, quantized[value.name])
         for node in nodes:
-            inside = node.name in self.chosen
+            inside, given = node.name in self.chosen, list(node.output)  # what is looked up gets another name
             entering = quantized.get(node.input[0]) if node.input else None
             for place, name in enumerate(node.input):
                 if name in quantized and (inside or (self.x86 and name in maker and maker[name].name in self.chosen)):
@@ -86,7 +86,7 @@ class Integers:
             rewritten.append(node)
             if inside:
                 rewritten += self.after
-            for name in node.output:
+            for name in given:
                 if name in quantized:
                     rewritten += self._pair(name, quantized[name])
         del self.graph.node[:]

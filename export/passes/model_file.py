@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 
 # ONNX has per-channel DequantizeLinear since 13.
 LEAST_OPSET: Final = 13
+# The first in which a constant need not be an input.
+LEAST_IR_VERSION: Final = 4
 
 
 def read_model(source: Path) -> onnx.ModelProto:
     """Read *source*, and give every node a name of its own: passes tell nodes apart by it.
+
+    Constants that are declared as inputs too, as files of version 3 of the format must, are constants only.
 
     Raises:
         ConversionFailed: the file cannot be read, or its operator set is older than 13.
@@ -36,6 +40,11 @@ def read_model(source: Path) -> onnx.ModelProto:
             f"{source.name} is of ONNX operator set {versions[0] if versions else 'none'}; {LEAST_OPSET} or later is"
             " needed to change its precision."
         )
+    held = {one.name for one in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in held]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    model.ir_version = max(model.ir_version, LEAST_IR_VERSION)
     taken: set[str] = set()
     for place, node in enumerate(model.graph.node):
         wish = node.name or f"{node.op_type}_{place}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, get_args
 
@@ -49,7 +49,7 @@ app = typer.Typer(
     epilog="""\b
 Examples:
   hpmkd-edge bench teacher.onnx student.onnx --target host
-  hpmkd-edge bench fp32.onnx int8.onnx --precision-of int8=int8 --protocol standard --output bench.json""",
+  hpmkd-edge bench fp32.onnx int8.onnx --protocol standard --output bench.json""",
 )
 def bench(
     models: Annotated[list[Path], typer.Argument(help="ONNX files.", metavar="MODEL...")],
@@ -59,7 +59,7 @@ def bench(
     targets: TargetsFile = None,
     precision_of: Annotated[
         list[str] | None,
-        typer.Option(help="What the record calls a file's precision, fp32 where nothing is said; repeatable.",
+        typer.Option(help="What the record calls a file's precision. [default: what its graph carries]; repeatable.",
                      metavar="NAME=PRECISION"),
     ] = None,
     protocol: Annotated[str, typer.Option(help="How long to measure: quick, standard or mlperf.")] = "quick",
@@ -153,14 +153,14 @@ def _measured(
     from hpmkd_edge.bench.measurement import compare
     from hpmkd_edge.bench.protocol import SAMPLINGS
     from hpmkd_edge.bench.runtimes.choose import choose_runtime
-    from hpmkd_edge.bench.runtimes.feeds import feeds_of_file, parse_shapes
+    from hpmkd_edge.bench.runtimes.feeds import feeds_of_files, parse_shapes
     from hpmkd_edge.report.matrix import Cell, against_first
     from hpmkd_edge.verdict import judge_cost
 
     for one in wanted:
         if one.host is None:
             choose_runtime(one.runtime)  # before minutes are spent on another
-    feeds = [feeds_of_file(path, shapes=parse_shapes(shape)) for path in models]
+    feeds = feeds_of_files(models, shapes=parse_shapes(shape))
     taken: dict[tuple[str, int, str | None], tuple[Profile, ...]] = {}
     by_target = {}
     for one in wanted:
@@ -194,14 +194,14 @@ def _two_profiles(
     from hpmkd_edge.bench.measurement import compare, measure
     from hpmkd_edge.bench.profile import read_profile
     from hpmkd_edge.bench.protocol import PAIRED, SAMPLINGS
-    from hpmkd_edge.bench.runtimes.feeds import feeds_of_file, parse_shapes
+    from hpmkd_edge.bench.runtimes.feeds import feeds_of_file, feeds_of_files, parse_shapes
 
     shapes = parse_shapes(shape)
     records = [read_profile(path) if path.suffix == RECORD else None for path in pair]
     if not any(records):
         first, second = compare(
             pair,
-            feeds=[feeds_of_file(path, shapes=shapes) for path in pair],
+            feeds=feeds_of_files(pair, shapes=shapes),
             runtime=target.runtime,
             sampling=PAIRED,
             threads=target.threads,
@@ -209,7 +209,11 @@ def _two_profiles(
             host=target.host,
         )
         return first, second
-    (known, *_) = [record for record in records if record is not None]
+    (known, *others) = [record for record in records if record is not None]
+    if not others and (known.preprocessing or not known.shapes):
+        lacks = "of a student in two files" if known.preprocessing else "without the shapes that were fed"
+        raise BadConfiguration(f"the record of {known.model} is {lacks}; a second record, of the same, is needed.")
+    shapes = {one.name: one.sizes for one in known.shapes} | shapes
     found = [
         record
         or measure(
@@ -227,6 +231,7 @@ def _two_profiles(
 
 
 def _check_files(paths: Sequence[Path]) -> None:
+    from hpmkd_edge.export.artifact import follows_another
     from hpmkd_edge.export.inspection import inspect_file
 
     for path in paths:
@@ -234,21 +239,33 @@ def _check_files(paths: Sequence[Path]) -> None:
             raise BadConfiguration(f"there is no file {path.absolute()}; an ONNX file is needed.")
         if path.suffix != RECORD:
             inspect_file(path)
+            if follows_another(path):
+                raise BadConfiguration(
+                    f"{path} is the second file of a student in two; `hpmkd-edge profile` measures it, with"
+                    " --preprocessing, the first."
+                )
 
 
 def _precisions(models: Sequence[Path], given: Sequence[str]) -> list[str]:
-    """Return the precision of each model, by its name or its name without ending."""
+    """Return the precision of each model: as *given* by its path, name or name without ending, or its graph's."""
+    from hpmkd_edge.export.artifact import precision_of
     from hpmkd_edge.targets import Precision
 
-    named: Mapping[str, str] = {path.name: path.name for path in models} | {path.stem: path.name for path in models}
-    found: dict[str, str] = {}
+    found: dict[Path, str] = {}
     for one in given:
         name, _, precision = one.rpartition("=")
         if not name:
             raise BadConfiguration(f"--precision-of is {one!r}; NAME=PRECISION is needed, as student-int8=int8.")
-        if name not in named:
-            raise unknown("model", name, named)
+        meant = {path for path in models if str(path) == name}
+        meant = meant or {path for path in models if name in (path.name, path.stem)}
+        if not meant:
+            raise unknown("model", name, {known for path in models for known in (path.name, path.stem)})
+        if len(meant) > 1:
+            raise BadConfiguration(
+                f"--precision-of is {one!r}, and {len(meant)} files have that name; a path is needed."
+            )
         if precision not in get_args(Precision):
             raise unknown("precision", precision, get_args(Precision))
-        found[named[name]] = precision
-    return [found.get(path.name, "fp32") for path in models]
+        found[meant.pop()] = precision
+    # A record has its own.
+    return [found.get(path) or ("fp32" if path.suffix == RECORD else precision_of(path)) for path in models]

@@ -10,7 +10,7 @@ import typer
 
 from hpmkd_edge.commands.options import Format, Output, Quiet, TargetsFile
 from hpmkd_edge.conduct import reader_may_leave
-from hpmkd_edge.errors import BadConfiguration
+from hpmkd_edge.errors import BadConfiguration, RuntimeUnavailable
 from hpmkd_edge.flags import is_typed
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def export(
     otherwise than the model, or is refused by the runtime.
     """
     from hpmkd_edge.bench.building import Wish, try_to_build
+    from hpmkd_edge.bench.runtimes import tensor_rt
     from hpmkd_edge.bench.runtimes.feeds import parse_shapes
     from hpmkd_edge.json_file import lay_out
     from hpmkd_edge.progress import hide_bars
@@ -116,6 +117,12 @@ def export(
         raise BadConfiguration(f"{len(models)} models and one --output were given; one model is needed for it.")
     if quiet:
         hide_bars()
+    memory_mb = None
+    if check is not None:  # asked for before minutes are spent on a file
+        memory_mb = find_target(target, load_targets(targets)).device.memory_mb if target else None
+        reason = tensor_rt.cannot_build()
+        if reason:
+            raise RuntimeUnavailable(f"TensorRT cannot build here: {reason}")
     made = None
     if precision is not None:
         if output is None or len(models) > 1:
@@ -141,7 +148,6 @@ def export(
             models, output = [output], None
     outcomes: list[Outcome] = []
     if check is not None and (made is None or made.output is not None):
-        memory_mb = find_target(target, load_targets(targets)).device.memory_mb if target else None
         outcomes = [
             try_to_build(
                 Wish(

@@ -8,7 +8,7 @@ from contextlib import redirect_stdout
 import typer
 
 from hpmkd_edge.commands.options import Format, Output, Quiet, Verbose
-from hpmkd_edge.conduct import before_a_run, reader_may_leave
+from hpmkd_edge.conduct import before_a_run, reader_may_leave, refuse
 from hpmkd_edge.flags import takes_request
 from hpmkd_edge.request import Request
 
@@ -28,6 +28,7 @@ def plan(
 ) -> None:
     """Show which sizes a student could have, what they cost here, and which a run would train; train nothing."""
     before_a_run(context, None, quiet=quiet, verbose=verbose)
+    refuse(context, "plan", ("rounds", "profile_from", "records"), "which trains nothing and ships no file")
     request.check()
 
     from hpmkd_edge.planning import plan as run

@@ -155,6 +155,12 @@ def change_as_json(change: Change | None) -> dict[str, Any] | None:
 
 
 def against_first(profiles: Sequence[Profile]) -> tuple[Change | None, ...]:
-    """Compare each of *profiles*, timed in turn, with the first, which has None; so have those of too few runs."""
+    """Compare each of *profiles*, timed in turn, with the first, which has None; so have those of too few runs.
+
+    A teacher and a student may take different inputs.
+    """
     enough = all(profile.percentile_bound_ms(90) is not None for profile in profiles)
-    return tuple(change_between(profiles[0], one) if number and enough else None for number, one in enumerate(profiles))
+    return tuple(
+        change_between(profiles[0], one, same_inputs=False) if number and enough else None
+        for number, one in enumerate(profiles)
+    )

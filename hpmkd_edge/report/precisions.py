@@ -40,4 +40,5 @@ def _standing(one: PrecisionRecord) -> str:
     if one.ships:
         return "ships"
     reasons = [f"breaks {', '.join(one.broken)}"] if one.broken else []
+    reasons += ["loses too much"] if one.lossy else []
     return "; ".join([*reasons, "slower than fp32"] if one.slower else reasons)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper, save
+from onnx import TensorProto, helper, load, numpy_helper, save
 from sample_records import make_host, make_profile
 
 from hpmkd_edge.bench.protocol import Sampling
@@ -75,6 +75,15 @@ def table_model(path):
     )
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3)]
     save(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
+    return path
+
+
+@pytest.fixture
+def weights_beside(tmp_path):
+    """The images' model with its 2,304 bytes of weights in a folder beside it."""
+    path = images_model(tmp_path / "split.onnx")
+    (tmp_path / "data").mkdir()
+    save(load(path), path, save_as_external_data=True, location="data/weights.bin", size_threshold=0)
     return path
 
 

@@ -26,6 +26,21 @@ def test_what_was_planted_is_found():
     assert found.factor == pytest.approx(1, abs=1e-5)
 
 
+def test_a_model_is_left_out_with_all_of_its_points():
+    """Two points of each of six models: the errors are those of fits on five models, both times."""
+    features, generator = points(12), np.random.default_rng(3)
+    ms = features @ COSTS * np.exp(generator.normal(0, 0.1, 12))
+    models = [f"m{i // 2}" for i in range(12)]
+    left = [math.log(ms[i] / (features[i] @ coefficients_of(*without(i, features, ms)))) for i in range(12)]
+
+    np.testing.assert_allclose(errors_left_out(features, ms, models), left, rtol=1e-9)
+
+
+def without(i, *arrays):
+    kept = np.arange(12) // 2 != i // 2
+    return [array[kept] for array in arrays]
+
+
 def test_units_do_not_matter():
     """Seconds instead of milliseconds, kilobytes instead of bytes: coefficients follow, the interval stays."""
     features, generator = points(9), np.random.default_rng(1)

@@ -1,13 +1,18 @@
 """A change is one where the whole interval says so; what cannot be told is said to be so."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpmkd_edge.bench.change import Change, change_between
+from hpmkd_edge.bench.profile import Preprocessing, Shape
 from hpmkd_edge.errors import BadConfiguration
 
+SHAPES = (Shape(name="ids", sizes=(1, 64)), Shape(name="mask", sizes=(1, 64)))
+FIRST = Preprocessing(file="p.onnx", sha256="2" * 64, bytes=9, runtime="onnxruntime", runtime_version="1")
 PROCESSES, RUNS = 5, 100
 
 
@@ -102,6 +107,9 @@ def test_a_tenth_between_records_cannot_be_told_from_nothing(profile, host):
     [
         ({"threads": 2}, r"different settings, 1 threads.* and 2 threads"),
         ({"runtime_version": "2"}, r"different runtimes"),
+        ({"shapes": SHAPES}, r"different inputs, some that it does not name and ids=1,64 mask=1,64, and cannot"),
+        ({"io": "bound"}, r"different ways to hand inputs over, copied and bound"),
+        ({"preprocessing": FIRST}, r"different preprocessing, none and p\.onnx 222222222222… in onnxruntime 1"),
         ({"samples_ns": (1,) * 63}, r"has 63 runs; 64 are needed"),
     ],
 )
@@ -109,6 +117,24 @@ def test_what_cannot_be_compared_is_refused(profile, changes, reason):
     """Another setting or runtime, too few runs."""
     with pytest.raises(BadConfiguration, match=reason):
         change_between(profile(), profile(**changes))
+
+
+def test_the_order_of_inputs_does_not_matter(profile):
+    """Names and sizes do."""
+    first, second = beside(profile, 1.0)
+    there = change_between(replace(first, shapes=SHAPES), replace(second, shapes=SHAPES[::-1]))
+
+    assert there.verdict == "no change"
+    with pytest.raises(BadConfiguration, match=r"inputs, ids=1,64 mask=1,64 and ids=1,64,"):
+        change_between(replace(first, shapes=SHAPES), replace(second, shapes=SHAPES[:1]))
+
+
+def test_profiles_of_two_power_modes_are_refused(profile, host):
+    """A board of 7 watts is another than one of 15."""
+    seven, fifteen = (profile(host=host(power_mode=mode)) for mode in ("7W", "15W"))
+
+    with pytest.raises(BadConfiguration, match="different power modes, 7W and 15W"):
+        change_between(seven, fifteen)
 
 
 def test_profiles_of_two_machines_are_refused(profile, host):

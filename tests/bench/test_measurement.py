@@ -46,6 +46,14 @@ def test_a_model_is_measured_beside_the_reference(images_file, brief):
     assert set(taken.states[0].affinity) <= set(range(taken.host.cores))
 
 
+def test_weights_beside_the_file_are_part_of_its_size(weights_beside, brief):
+    """A budget of size is on what ships."""
+    feeds = feeds_of_file(weights_beside)
+    taken = measure(weights_beside, runtime="onnxruntime", feeds=feeds, sampling=brief())
+
+    assert taken.model_bytes == weights_beside.stat().st_size + 192 * 3 * 4
+
+
 def test_memory_is_taken_three_ways(images_file, brief):
     """The look every few milliseconds sees no more than the kernel's mark; the arena is the graph's own."""
     taken = measure(images_file, runtime="onnxruntime", feeds=feeds_of_file(images_file), sampling=brief())

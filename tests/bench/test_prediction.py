@@ -90,6 +90,18 @@ def test_four_records_are_too_few():
     assert found.reason == "4 models in fp32 were measured on the device; 5 are needed."
 
 
+def test_one_file_in_two_batches_is_one_model():
+    """Its points do not make up for a model that is not there, nor tell what leaving it out would."""
+    twice = [replace(one, model_sha256="0" * 64) for one in CALIBRATIONS[:2]] + CALIBRATIONS[2:5]
+    generator = np.random.default_rng(0)
+    noisy = [replace(one, ms=one.ms * np.exp(generator.normal(0, 0.3))) for one in CALIBRATIONS]
+    asked = features(24, 6)
+
+    assert predict(asked, twice).reason == "4 models in fp32 were measured on the device; 5 are needed."
+    # The same points once more are nothing new.
+    assert predict(asked, noisy + noisy).high_ms == pytest.approx(predict(asked, noisy).high_ms)
+
+
 def save_product(path, rows, columns):
     graph = helper.make_graph(
         [helper.make_node("MatMul", ["x", "w"], ["y"])],

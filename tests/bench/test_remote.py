@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, load, numpy_helper
 from sample_sshd import bare_environment, make_key, start_board, user, wait_until
 from typer.testing import CliRunner
 
@@ -113,12 +113,39 @@ def test_files_in_turn_and_strings_reach_the_board(tmp_path, board, table_file, 
     assert board.left() == []
 
 
+def test_weights_beside_a_file_reach_the_board(board, weights_beside, brief):
+    """In a folder of their own, as the file says."""
+    assert profile_of(board, weights_beside, brief()).model_bytes == weights_beside.stat().st_size + 192 * 3 * 4
+    assert board.left() == []
+
+
+def test_a_file_that_looks_outside_its_folder_is_not_sent(board, weights_beside, brief):
+    """Nothing else of this machine goes to a board."""
+    inner = weights_beside.parent / "inner"
+    inner.mkdir()
+    model = load(weights_beside, load_external_data=False)
+    (place,) = [one for one in model.graph.initializer[0].external_data if one.key == "location"]
+    place.value = "../data/weights.bin"
+    (inner / "split.onnx").write_bytes(model.SerializeToString())
+    feeds = feeds_of_file(weights_beside)
+
+    with pytest.raises(BadConfiguration, match=r"looks for the tensor 'weights' at '\.\./data/weights\.bin'"):
+        measure(inner / "split.onnx", runtime="onnxruntime", feeds=feeds, sampling=brief(), host=board.address)
+    assert board.left() == []
+
+
 def test_what_the_board_met_keeps_its_class_and_words(tmp_path, board, brief):
     """And says where."""
-    path = tmp_path / "text.onnx"
-    path.write_text("no model")
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "x"], ["y"])],
+        "crooked",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [2, 3])],
+    )
+    path = tmp_path / "crooked.onnx"
+    path.write_bytes(helper.make_model(graph, ir_version=10).SerializeToString())
 
-    with pytest.raises(MeasurementFailed, match=rf"on {user()}@127\.0\.0\.1: ONNX Runtime cannot load .*text\.onnx"):
+    with pytest.raises(MeasurementFailed, match=rf"on {user()}@127\.0\.0\.1: ONNX Runtime cannot load .*crooked\.onnx"):
         measure(path, runtime="onnxruntime", feeds={}, sampling=brief(), host=board.address)
     assert board.left() == []
 

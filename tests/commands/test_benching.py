@@ -5,13 +5,18 @@ import re
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from onnx import TensorProto, helper, load, numpy_helper, save
 from sample_records import make_profile
 
 from hpmkd_edge.bench import measurement, protocol
-from hpmkd_edge.bench.profile import write_profile
+from hpmkd_edge.bench.profile import Preprocessing, Shape, write_profile
 from hpmkd_edge.bench.reference import reference_file
 from hpmkd_edge.cli import main
+from hpmkd_edge.export.artifact import PREPROCESSING_SHA256
+
+FIRST = Preprocessing(file="p.onnx", sha256="2" * 64, bytes=9, runtime="onnxruntime", runtime_version="1.31.0")
 
 
 @pytest.fixture
@@ -134,19 +139,107 @@ def test_two_records_are_compared_by_their_reference(run, tmp_path):
     assert "each relative to the reference model" in " ".join(out.split())
 
 
-def test_a_record_and_a_file_can_be_compared(run, files, tmp_path, monkeypatch):
-    """The file is measured as the record was."""
-    asked = []
+ROWS = (Shape(name="x", sizes=(3, 4)),)
+
+
+def open_file(path, *names):
+    """Write a sum of inputs of which two axes are open; constants in half precision are beside it."""
+    half = numpy_helper.from_array(np.ones(2, np.float16), "half")
+    graph = helper.make_graph(
+        [helper.make_node("Sum", names, ["y"]), helper.make_node("Identity", ["half"], ["z"])],
+        "open",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", "m"]) for name in names],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [half],
+    )
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
+    return path
+
+
+@pytest.mark.parametrize("command", [(), ("compare",)])
+def test_each_file_is_fed_the_shapes_that_it_declares(run, tmp_path, timed, command):
+    """Of those given; a name that no file has is refused."""
+    asked = timed(1.0, 1.0)
+    pair = [open_file(tmp_path / "one.onnx", "x"), open_file(tmp_path / "two.onnx", "x", "mask")]
+    shapes = ("--shape", "x=3,4", "--shape", "mask=3,4")
+    run(*command, *pair, *shapes)
+    code, _, err = run(*command, *pair, *shapes, "--shape", "maks=3,4")
+
+    assert [{name: array.shape for name, array in feeds.items()} for feeds in asked[0]["feeds"]] == [
+        {"x": (3, 4)},
+        {"x": (3, 4), "mask": (3, 4)},
+    ]
+    assert (code, len(asked)) == (2, 1)
+    assert "there is no input 'maks'. Did you mean 'mask'" in err
+
+
+def test_a_precision_is_read_from_the_graph_of_each_path(run, files, tmp_path, timed):
+    """Two files of one name are two; what is said of one by its path is not said of the other."""
+    asked = timed(1.0, 1.0)
+    (tmp_path / "other").mkdir()
+    other = open_file(tmp_path / "other" / "before.onnx", "x")
+    (tmp_path / "free.onnx").write_bytes(other.read_bytes())
+    run(tmp_path / "free.onnx", other, "--shape", "x=1,1")
+    run(tmp_path / "free.onnx", other, "--shape", "x=1,1", "--precision-of", f"{other}=int8")
+    code, _, err = run(files[0], other, "--shape", "x=1,1", "--precision-of", "before=int8")
+
+    assert [one["precisions"] for one in asked] == [["fp16", "fp16"], ["fp16", "int8"]]
+    assert code == 2
+    assert "2 files have that name; a path is needed" in err
+
+
+@pytest.mark.parametrize("command", [(), ("compare",)])
+def test_the_second_file_of_a_student_in_two_is_refused(run, files, timed, command):
+    """Alone it would be timed without what its preprocessing takes."""
+    timed(1.0, 1.0)
+    model = load(files[1])
+    helper.set_model_props(model, {PREPROCESSING_SHA256: "1" * 64})
+    save(model, files[1])
+    code, out, err = run(*command, *files)
+
+    assert (code, out) == (2, "")
+    assert "after.onnx is the second file of a student in two" in err
+
+
+def test_files_that_take_different_inputs_are_put_side_by_side(run, files, monkeypatch):
+    """A teacher's numbers and a student's words: their ratio is one of what a user waits for."""
+
+    def compare(paths, **options):
+        return make_profile(shapes=ROWS, io="bound"), make_profile(ms=2.0)
+
+    monkeypatch.setattr(measurement, "compare", compare)
+    _, out, _ = run(*files, "--format", "json")
+
+    assert json.loads(out)["cells"][1]["against_first"]["ratio"] == pytest.approx(2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [({}, "without the shapes that were fed"), ({"shapes": ROWS, "preprocessing": FIRST}, "of a student in two files")],
+)
+def test_a_record_that_a_file_cannot_be_measured_like_is_refused(run, files, tmp_path, changes, sentence):
+    """Before anything is measured."""
+    write_profile(make_profile(**changes), tmp_path / "old.json")
+    code, _, err = run("compare", tmp_path / "old.json", files[1])
+
+    assert code == 2
+    assert re.search(f"the record of student.onnx is {sentence}; a second record", err)
+
+
+def test_a_record_and_a_file_can_be_compared(run, tmp_path, monkeypatch):
+    """The file is measured as the record was, on inputs of the same sizes."""
+    asked, path = [], open_file(tmp_path / "after.onnx", "x")
 
     def measure(path, **options):
         asked.append(options)
-        return make_profile(ms=1.5, model=path.name, threads=2, reference_ns=(300_001,) * 1000)
+        return make_profile(ms=1.5, model=path.name, threads=2, shapes=ROWS, reference_ns=(300_001,) * 1000)
 
     monkeypatch.setattr(measurement, "measure", measure)
-    write_profile(make_profile(ms=1.0, threads=2), tmp_path / "old.json")
-    code, out, _ = run("compare", tmp_path / "old.json", files[1])
+    write_profile(make_profile(ms=1.0, threads=2, shapes=ROWS), tmp_path / "old.json")
+    code, out, _ = run("compare", tmp_path / "old.json", path)
 
     assert (code, asked[0]["threads"], asked[0]["sampling"].name) == (1, 2, "quick")
+    assert asked[0]["feeds"]["x"].shape == (3, 4)
     assert "slower by 50.0 %" in " ".join(out.split())
 
 

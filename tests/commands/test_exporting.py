@@ -82,6 +82,21 @@ def test_without_tensorrt_it_ends_with_3(run, monkeypatch, refused_file):
     )
 
 
+@pytest.mark.parametrize(("target", "code"), [("jetson", 3), ("jetsn", 2)])
+def test_what_a_check_lacks_is_said_before_a_file_is_made(run, monkeypatch, tmp_path, target, code):
+    """No runtime or no such target: nothing is written."""
+    monkeypatch.setattr(tensor_rt, "PACKAGES", ("no_trt", "no_rtx"))
+    output = tmp_path / "half.onnx"
+    with reference_file() as path:
+        found, out, err = run(
+            "export", path, "--precision", "fp16", "--output", output, "--check", "tensorrt", "--target", target
+        )
+
+    assert (found, out) == (code, "")
+    assert ("TensorRT cannot build here" if code == 3 else "no target 'jetsn'") in err
+    assert not output.exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -119,3 +119,22 @@ def test_rows_that_say_nothing_are_a_sentence(rows, message, tmp_path):
     )
     with pytest.raises(ConversionFailed, match=message):
         spreads_of(onnx.load(source), ["y"], {"x": rows})
+
+
+@pytest.mark.parametrize("place", [0, 4, 9])
+def test_one_value_that_is_no_number_is_seen(place, tmp_path, monkeypatch):
+    """In whichever batch it is."""
+    monkeypatch.setattr(module, "MOST_ROWS", 3)
+    rows = np.ones((10, 2), np.float32)
+    rows[place, 0] = np.nan
+    source = save_nodes(
+        tmp_path / "s.onnx",
+        [("x", TensorProto.FLOAT, ["batch", 2])],
+        [("MatMul", ["x", "w"], "y", {})],
+        {"w": np.ones((2, 3), np.float32)},
+        "y",
+    )
+    found = spreads_of(onnx.load(source), ["x", "y"], {"x": rows})
+
+    assert not found["x"].is_finite
+    assert not found["y"].is_finite

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
+from sample_graphs import images_graph
 
 from hpmkd_edge.bench.reference import reference_file
 from hpmkd_edge.errors import BadConfiguration, EdgeError
+from hpmkd_edge.export.artifact import Artifact
 from hpmkd_edge.export.inspection import inspect_file, weight_files
 
 
@@ -374,3 +376,13 @@ def test_a_real_file_with_a_changed_byte_or_cut_short_does_too(place, data):
         del content[where:]
 
     inspected(place, bytes(content))
+
+
+def test_weights_beside_are_part_of_an_artifact(tmp_path):
+    """Its size is that of all that ships; an engine is whole."""
+    path, _ = images_graph(tmp_path / "m.onnx")
+    onnx.save(onnx.load(path), path, save_as_external_data=True, location="m.data", size_threshold=0)
+    (tmp_path / "m.engine").write_bytes(b"built")
+    both = [Artifact(path=tmp_path / name, precision="fp32", parity=None).file_bytes for name in ("m.onnx", "m.engine")]
+
+    assert both == [path.stat().st_size + (tmp_path / "m.data").stat().st_size, 5]

@@ -15,6 +15,7 @@ from hpmkd_edge.bench.scoring import answer
 from hpmkd_edge.errors import BadConfiguration, ConversionFailed
 from hpmkd_edge.export.passes.calibration import CALIBRATIONS
 from hpmkd_edge.export.passes.fold import fold
+from hpmkd_edge.export.passes.half import halve
 from hpmkd_edge.export.passes.quantize import observe, quantize
 from hpmkd_edge.tasks.values import Scale
 
@@ -146,6 +147,47 @@ def test_a_table_that_is_looked_up_is_stored_in_integers(form, tmp_path):
     assert table.dtype == np.int8
     assert output.stat().st_size < 0.32 * source.stat().st_size
     assert (gather.input[0] in constants(model)) == (form == "x86")
+
+
+@pytest.mark.parametrize("form", ["x86", "tensorrt"])
+def test_what_is_looked_up_can_enter_a_product_directly(form, tmp_path):
+    """With nothing in between: the rows that are found are rounded to the product's steps."""
+    source = save_nodes(
+        tmp_path / "s.onnx",
+        [("ids", TensorProto.INT64, ["batch"])],
+        [("Gather", ["table", "ids"], "x", {}), ("MatMul", ["x", "w"], "y", {})],
+        {"table": floats(200, 16, scale=1), "w": floats(16, 3, scale=1)},
+        "y",
+    )
+    ids = np.arange(200)
+    output = quantized(source, lambda rows: {"ids": ids}, form)
+    given, wanted = answer(output, {"ids": ids}), answer(source, {"ids": ids})
+
+    assert np.abs(given - wanted).max() < 0.03 * (wanted.max() - wanted.min())
+
+
+@pytest.mark.parametrize("make", [fold, halve, lambda source, output: quantize_images(source, output)])
+def test_constants_that_are_inputs_too_are_constants(make, tmp_path):
+    """As version 3 of the format has them; the file that is made has its own inputs only."""
+    source, feeds = images_graph(tmp_path / "s.onnx")
+    model = onnx.load(source)
+    declared = [
+        onnx.helper.make_tensor_value_info(one.name, one.data_type, one.dims) for one in model.graph.initializer
+    ]
+    own = model.graph.input.pop()
+    model.graph.input.extend([*declared, own])
+    model.ir_version = 3
+    onnx.save(model, source)
+    make(source, tmp_path / "q.onnx")
+    made = onnx.load(tmp_path / "q.onnx")
+
+    assert [one.name for one in made.graph.input] == ["images"]
+    assert np.abs(answer(tmp_path / "q.onnx", feeds(40)) - answer(source, feeds(40))).mean() < 0.03
+
+
+def quantize_images(source, output):
+    feeds = {"images": np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), np.uint8)}
+    quantize(source, output, feeds=feeds, form="x86", calibration="minmax")
 
 
 @pytest.mark.parametrize("form", ["x86", "tensorrt"])

@@ -228,7 +228,7 @@ def mean_interval(values: Sequence[float]) -> Interval:
     Raises:
         ValueError: there are fewer than two values.
     """
-    from scipy.stats import t  # type: ignore[import-untyped]
+    from scipy.stats import t
 
     if len(values) < 2:
         raise ValueError(f"{len(values)} values were found; an interval needs two")

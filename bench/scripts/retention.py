@@ -103,7 +103,7 @@ def ratio(teacher: int | None, student: int | None) -> float | None:
 
 def interval(values: Sequence[float]) -> dict[str, float] | None:
     """Return the mean of *values* and its 95 % interval by Student's t, or None below two values."""
-    from scipy.stats import t  # type: ignore[import-untyped]
+    from scipy.stats import t
 
     if len(values) < 2:
         return None

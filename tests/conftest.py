@@ -1,5 +1,6 @@
 """What many tests share: a short way to measure, small data on disk, a cache of their own."""
 
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,13 @@ from sample_data import blobs
 
 from hpmkd_edge.bench.protocol import SAMPLINGS
 from hpmkd_edge.bench.runtimes import tensor_rt
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _interruptible():
+    """A shell starts jobs in the background with Ctrl-C ignored; tests interrupt themselves and what they start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

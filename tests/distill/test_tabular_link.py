@@ -44,9 +44,9 @@ def both(material, settings, depth=2, outputs=CLASSES):
     return *made, *losses
 
 
-def train(tmp_path, material, settings, name="a", **more):
+def train(tmp_path, material, settings, name="a", module=None, **more):
     given = {"seed": 7, "saved": tmp_path / f"{name}.pt", "stop": lambda: False, "label": name} | more
-    return train_link(perceptron(), material, settings, **given)
+    return train_link(module or perceptron(), material, settings, **given)
 
 
 @pytest.mark.parametrize("method", ["kd", "logit_mse", "brier", "lskd", "wttm"])
@@ -144,8 +144,13 @@ def test_trainings_side_by_side_end_as_alone(tmp_path):
     material = table_lesson()
     rates = [replace(SETTINGS, learning_rate=rate) for rate in (1e-3, 3e-3, 1e-2)]
     alone = [train(tmp_path, material, settings, f"alone{n}") for n, settings in enumerate(rates)]
+    modules = [perceptron() for _ in rates]  # here: weights are drawn from the process's one generator
     with ThreadPoolExecutor(2) as pool:
-        beside = list(pool.map(lambda n: train(tmp_path, material, rates[n], f"beside{n}"), range(len(rates))))
+        tasks = [
+            pool.submit(train, tmp_path, material, settings, f"beside{n}", module)
+            for n, (settings, module) in enumerate(zip(rates, modules, strict=True))
+        ]
+        beside = [task.result() for task in tasks]
 
     for one, other in zip(alone, beside, strict=True):
         assert_same(one, other)

@@ -141,7 +141,7 @@ class Delivery:
     def _int8(self, exported: Made, finish: Finish, shared: Settings) -> Made:
         """Return the int8 file after calibration; where that loses too much, the better of it and a trained one."""
         path, most = _beside(exported.artifact, "int8"), self.most_lost(exported)
-        found = self._calibrated(exported.artifact, path, most, exported.score)
+        found = self._calibrated(exported, path, most)
         calibrated = self._compared(exported, path, "int8", _how(found))
         if not found.kept and exported.score.accuracy - found.accuracy <= most:
             return calibrated
@@ -176,18 +176,18 @@ class Delivery:
             answer=answer,
             cut_for=self.cut_for,
         )
-        found = self._calibrated(plain, path, most, exported.score)
         source = Made(artifact=plain, plain=plain, module=trained.module, how="", score=self._scored(plain))
+        found = self._calibrated(source, path, most - (exported.score.accuracy - source.score.accuracy))
         return self._compared(source, path, "int8", f"trained for int8, {_how(found)}")
 
-    def _calibrated(self, source: Artifact, path: Path, most: float, wanted: Score) -> Int8:
+    def _calibrated(self, source: Made, path: Path, most_drop: float) -> Int8:
         return best_int8(
-            source.path,
+            source.artifact.path,
             path,
-            feeds=entering(source, evenly(self.preparation.task.train, CALIBRATION_ROWS)),
+            feeds=entering(source.artifact, evenly(self.preparation.task.train, CALIBRATION_ROWS)),
             form=form_for(self.target),
-            loss_of=lambda tried: _of(self._scored(replace(source, path=tried))),
-            most_drop=most - (wanted.accuracy - self._scored(source).accuracy),
+            loss_of=lambda tried: _of(self._scored(replace(source.artifact, path=tried))),
+            most_drop=most_drop,
         )
 
     def _compared(self, exported: Made, path: Path, precision: Precision, how: str) -> Made:
@@ -215,8 +215,10 @@ class Delivery:
     def _quality_limit(self) -> AccuracyLimit | None:
         """Return the limit that the verdict will judge by; of values it is R²'s."""
         budgets = self.target.budgets
-        if self.preparation.task.goal == "classes" or budgets.r2 is not None:
-            return budgets.accuracy if self.preparation.task.goal == "classes" else budgets.r2
+        if self.preparation.task.goal == "classes":
+            return budgets.accuracy
+        if budgets.r2 is not None:
+            return budgets.r2
         drop = budgets.accuracy.max_drop if budgets.accuracy else None
         return None if drop is None else AccuracyLimit(max_drop=drop)
 

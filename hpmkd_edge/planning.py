@@ -27,9 +27,8 @@ from hpmkd_edge.export.conversion import needs_cut
 from hpmkd_edge.plan.chain import Step, first_chain
 from hpmkd_edge.plan.expectation import expected_amount, expected_time
 from hpmkd_edge.planned import Plan, PlannedSize
-from hpmkd_edge.preparation import Allowance, allowed_sizes, choose_device
+from hpmkd_edge.preparation import Allowance, allowed_sizes, choose_device, task_of, teachers_of
 from hpmkd_edge.probing import Prober
-from hpmkd_edge.python_file import is_python_spec
 from hpmkd_edge.record import ProbeRecord
 from hpmkd_edge.request import Request
 from hpmkd_edge.store.opening import open_store
@@ -38,10 +37,7 @@ from hpmkd_edge.students.effort import Effort, effort_of
 from hpmkd_edge.students.family import Family, Shape, Size
 from hpmkd_edge.students.inlet import Inlet, fit_inlet, shape_of
 from hpmkd_edge.targets import Target
-from hpmkd_edge.tasks.source import open_task
 from hpmkd_edge.tasks.task import Task
-from hpmkd_edge.teachers.open import open_teacher
-from hpmkd_edge.teachers.teacher import Teacher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,14 +69,7 @@ def plan(request: Request) -> tuple[Plan, ...]:
 
 
 def _survey(request: Request) -> _Survey:
-    task = open_task(
-        request.data,
-        label=request.label,
-        split=request.split,
-        split_seed=request.split_seed,
-        schema=request.schema,
-        goal=request.goal,
-    )
+    task = task_of(request)
     family, inlet = open_family(request.student, task), fit_inlet(task)
     shape = shape_of(inlet, task)
     ladder = family.ladder(shape)
@@ -97,18 +86,7 @@ def _survey(request: Request) -> _Survey:
 
 def _allowance(request: Request, task: Task, ladder: Sequence[Size]) -> Allowance:
     """Return what a student may be beside the best teacher; all sizes where none is given: it would be trained."""
-    device, weights = choose_device(request.device), iter(request.weights)
-    teachers: list[Teacher] = [
-        open_teacher(
-            spec,
-            task=task,
-            weights=next((Path(path) for path in weights), None) if is_python_spec(spec) else None,
-            normalize=request.normalize,
-            trust=request.trust,
-            device=str(device),
-        )
-        for spec in request.teachers
-    ]
+    teachers = teachers_of(request, task, choose_device(request.device))
     if not teachers:
         note = (
             "No teacher is given: a run would train one first, and allow only sizes that are"

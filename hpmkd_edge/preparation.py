@@ -140,16 +140,9 @@ def allowed_sizes(ladder: Sequence[Size], teacher: Teacher, compression: float) 
     return Allowance(sizes=(ladder[0],), most_bytes=most_bytes, note=none)
 
 
-def prepare(request: Request, folder: RunFolder, stop: Callable[[], bool]) -> Preparation:
-    """Read data and teachers, train a teacher if there is none, and lay out what a student can be.
-
-    Everything that the user can have got wrong is read before the folder is made.
-
-    Raises:
-        BadData, BadTeacher, BadStudent, BadConfiguration, BadOutput: see each.
-    """
-    device = choose_device(request.device)
-    task = open_task(
+def task_of(request: Request) -> Task:
+    """Open the data that *request* names; see `tasks.source.open_task`."""
+    return open_task(
         request.data,
         label=request.label,
         split=request.split,
@@ -157,8 +150,12 @@ def prepare(request: Request, folder: RunFolder, stop: Callable[[], bool]) -> Pr
         schema=request.schema,
         goal=request.goal,
     )
+
+
+def teachers_of(request: Request, task: Task, device: torch.device) -> list[Teacher]:
+    """Open the teachers that *request* names, in its order; none where it names none."""
     weights = iter(request.weights)
-    teachers = [
+    return [
         open_teacher(
             spec,
             task=task,
@@ -169,6 +166,19 @@ def prepare(request: Request, folder: RunFolder, stop: Callable[[], bool]) -> Pr
         )
         for spec in request.teachers
     ]
+
+
+def prepare(request: Request, folder: RunFolder, stop: Callable[[], bool]) -> Preparation:
+    """Read data and teachers, train a teacher if there is none, and lay out what a student can be.
+
+    Everything that the user can have got wrong is read before the folder is made.
+
+    Raises:
+        BadData, BadTeacher, BadStudent, BadConfiguration, BadOutput: see each.
+    """
+    device = choose_device(request.device)
+    task = task_of(request)
+    teachers = teachers_of(request, task, device)
     family = open_family(request.student, task)
     inlet = fit_inlet(task)
     shape = shape_of(inlet, task)

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hpmkd_edge.bench.profile import Profile
 from hpmkd_edge.bench.scoring import answer
 from hpmkd_edge.delivery import Delivery, Made, NotMade, chosen
 from hpmkd_edge.desk import Desk
@@ -104,14 +105,13 @@ class Workbench:
             cut_for=self.cut_for,
         )
         made, not_made = self.delivery.files(exported, race.winner, race.settings)
-        made, refused = self._runnable(made)
-        files = [one.artifact for one in made]
-        weighed = self.delivery.weigh(made, self.desk.in_turn(files))
+        made, profiles, refused = self._timed(made)
+        weighed = self.delivery.weigh(made, profiles)
         ships = chosen(weighed)
         if ships.profile.flags and _too_dear(ships.verdict) and step.chain.end not in self.refused:
             # It fitted untrained, and this measurement is not valid by its own flags: another may be.
             log.info("round %d is measured again: %s", number, " ".join(ships.profile.flags))
-            weighed = self.delivery.weigh(made, self.desk.in_turn(files, again=True))
+            weighed = self.delivery.weigh(made, self.desk.in_turn([one.artifact for one in made], again=True))
             ships = chosen(weighed)
         return Round(
             number=number,
@@ -127,14 +127,14 @@ class Workbench:
             not_made=(*not_made, *refused),
         )
 
-    def _runnable(self, made: list[Made]) -> tuple[list[Made], list[NotMade]]:
-        """Return the files that the runtime takes, and why it refuses others.
+    def _timed(self, made: list[Made]) -> tuple[list[Made], tuple[Profile, ...], list[NotMade]]:
+        """Time in turn the files that the runtime takes; return them, their profiles, and why it refuses others.
 
         Raises:
             MeasurementFailed: it takes none.
         """
         try:
-            self.desk.in_turn([one.artifact for one in made])
+            return made, self.desk.in_turn([one.artifact for one in made]), []
         except MeasurementFailed as error:
             reasons = [self.desk.refusal(one.artifact) for one in made]
             if all(reasons):
@@ -144,8 +144,8 @@ class Workbench:
                 for one, reason in zip(made, reasons, strict=True)
                 if reason
             ]
-            return [one for one, reason in zip(made, reasons, strict=True) if not reason], refused
-        return made, []
+            taken = [one for one, reason in zip(made, reasons, strict=True) if not reason]
+            return taken, self.desk.in_turn([one.artifact for one in taken]), refused
 
     def race(self, chain: Chain) -> Race:
         """Let all ways to train the chain's end compete."""

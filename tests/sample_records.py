@@ -28,7 +28,7 @@ from hpmkd_edge.targets import (
     PlacementLimit,
     Target,
 )
-from hpmkd_edge.verdict import judge
+from hpmkd_edge.verdict import Judgement, Outcome, Provenance, judge
 
 BOARD = Device(
     name="board",
@@ -237,4 +237,21 @@ def _rival(name: str, method: str, accuracy: float, *, won: bool = False) -> Riv
         validation_loss=1 - accuracy,
         seconds=61.25,
         won=won,
+    )
+
+
+def judgement(budget: str, value: float, limit: float, *, known: bool = True) -> Judgement:
+    """Return a budget that is met or broken by *value*; where it is not *known*, a value of this host."""
+    broken = value > limit if budget != "accuracy" else value < limit
+    outcome = (Outcome.BROKEN if broken else Outcome.MET) if known else Outcome.INCONCLUSIVE
+    return Judgement(
+        budget=budget,
+        outcome=outcome,
+        provenance=Provenance.MEASURED if known else Provenance.UNKNOWN,
+        value=value if known else None,
+        limit=limit,
+        warn=None,
+        unit="ms",
+        here=None if known else value,
+        reason=f"{budget} is {value:g}, {limit:g} needed",
     )

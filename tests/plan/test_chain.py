@@ -6,29 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sample_records import judgement
 
 from hpmkd_edge.plan.chain import Chain, first_chain, intermediates, resize
 from hpmkd_edge.plan.sizing import fits
 from hpmkd_edge.students.family import Size
-from hpmkd_edge.verdict import Judgement, Outcome, Provenance, Verdict
+from hpmkd_edge.verdict import Outcome, Verdict
 
 LADDER = tuple(Size(family="f", width=w, depth=1, parameters=100 * w * w) for w in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32))
-
-
-def judgement(budget, value, limit, *, known=True):
-    broken = value > limit if budget != "accuracy" else value < limit
-    outcome = (Outcome.BROKEN if broken else Outcome.MET) if known else Outcome.INCONCLUSIVE
-    return Judgement(
-        budget=budget,
-        outcome=outcome,
-        provenance=Provenance.MEASURED if known else Provenance.UNKNOWN,
-        value=value if known else None,
-        limit=limit,
-        warn=None,
-        unit="ms",
-        here=None if known else value,
-        reason=f"{budget} is {value:g}, {limit:g} needed",
-    )
 
 
 def verdict(*judgements):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sample_records import judgement
 
 from hpmkd_edge.plan.sizing import MARGIN, MOST_MEASUREMENTS, TRUSTS, fits, largest_that_fits, strains
 from hpmkd_edge.students.effort import Effort
@@ -26,21 +27,6 @@ def true_costs(size):
         MEMORY: 10.5 + 1.4e-5 * size.parameters,
         FILE: 0.004 + 4.02e-6 * size.parameters,
     }
-
-
-def judgement(budget, value, limit, *, known=True):
-    outcome = (Outcome.BROKEN if value > limit else Outcome.MET) if known else Outcome.INCONCLUSIVE
-    return Judgement(
-        budget=budget,
-        outcome=outcome,
-        provenance=Provenance.MEASURED if known else Provenance.UNKNOWN,
-        value=value if known else None,
-        limit=limit,
-        warn=None,
-        unit="ms",
-        here=None if known else value,
-        reason=f"{budget} is {value:g}, {limit:g} needed",
-    )
 
 
 class Probe:

@@ -93,8 +93,8 @@ class Profile:
 
     Times are in the unit of their name. `samples_ns` are the timed runs of the model;
     `reference_ns` those of the fixed reference model, interleaved with them in the same process.
-    `peak_memory_mb` is the process's high-water mark above its own baseline after imports, plus what
-    the runtime allocated on a device; None where the kernel does not let the mark be reset.
+    `peak_memory_mb` is the process's high-water mark, or what a look found above that, less its own baseline after
+    imports, plus what the runtime allocated on a device; None where the kernel does not let the mark be reset.
     `engine_build_s` is None where no engine was built.
     `placement_share` is the share of the multiply-adds that the intended provider executes: 1 where it is
     the only one, None where there are several and it was not taken.

@@ -83,7 +83,8 @@ def _met(job: Job, runtime: Runtime, path: Path, preprocessing: Path | None, fee
         run, io = bound_run(session, feeds)
         for _ in range(MEMORY_RUNS):
             time_run(run)
-        peak_bytes = footprint.high_water_bytes() - baseline + session.device_bytes
+    # The kernel counts pages on each CPU and adds them up lazily, so its mark may lag behind what a look has seen.
+    peak_bytes = max(footprint.high_water_bytes(), watch.most_bytes) - baseline + session.device_bytes
     # Of several models in a process none has a memory of its own.
     alone = len(job.models) == 1
     warmup = warm_up(run, job.sampling) if job.sampling else _UNTIMED

@@ -55,10 +55,10 @@ def test_weights_beside_the_file_are_part_of_its_size(weights_beside, brief):
 
 
 def test_memory_is_taken_three_ways(images_file, brief):
-    """The look every few milliseconds sees no more than the kernel's mark; the arena is the graph's own."""
+    """No look saw more than the peak; the arena is the graph's own."""
     taken = measure(images_file, runtime="onnxruntime", feeds=feeds_of_file(images_file), sampling=brief())
 
-    assert 0 < taken.sampled_memory_mb <= taken.peak_memory_mb + 0.1
+    assert 0 < taken.sampled_memory_mb <= taken.peak_memory_mb
     assert taken.baseline_memory_mb > 20
     # 192 bytes, as floats, flat: a view of them, and what comes out.
     assert 192 * 5 <= taken.activation_bytes <= 192 * 5 + 100

@@ -41,6 +41,7 @@ class Cost:
 
     Attributes:
         p50_ms, p90_ms: interleaved with the other models of the run, in one process.
+        p90_bound_ms: the upper bound of that p90 at 99 % confidence.
         peak_memory_mb: of its own fresh process, above the baseline after imports.
     """
 
@@ -49,6 +50,7 @@ class Cost:
     p50_ms: float | None = None
     p90_ms: float | None = None
     peak_memory_mb: float | None = None
+    p90_bound_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +97,7 @@ class RivalRecord:
     Attributes:
         began: the weights that it began with: "random", or the model that they were cut from.
         temperatures: of each epoch; empty where the loss has none.
+        losses, accuracies: of each epoch: the mean loss that was trained on, and what validation rows then gave.
     """
 
     name: str
@@ -106,6 +109,27 @@ class RivalRecord:
     won: bool
     began: str = "random"
     temperatures: tuple[float, ...] = ()
+    losses: tuple[float, ...] = ()
+    accuracies: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberRecord:
+    """An intermediate of a chain: larger than the student, and taught before it.
+
+    Attributes:
+        validation_accuracy: of its own training.
+        taught: whether it was good enough to teach those after it.
+        file_bytes, p50_ms, p90_bound_ms: of its fp32 file, timed in turn with student and teacher; None if not taken.
+    """
+
+    size: str
+    parameters: int
+    validation_accuracy: float
+    taught: bool
+    file_bytes: int | None = None
+    p50_ms: float | None = None
+    p90_bound_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,12 +201,17 @@ class RoundRecord:
     parity_agreement: float
     parity_max_error: float
     precisions: tuple[PrecisionRecord, ...] = ()
+    members: tuple[MemberRecord, ...] = ()
     verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudentRecord:
-    """The student that ships; accuracies, and misses on test rows, are those of the exported file."""
+    """The student that ships; accuracies, and misses on test rows, are those of the exported file.
+
+    Attributes:
+        test_standard_error: of the accuracy, or R², as the mean of what the test rows score.
+    """
 
     size: str
     family: str
@@ -194,6 +223,49 @@ class StudentRecord:
     latency_flags: tuple[str, ...]
     misses: Misses | None = None
     precision: str = "fp32"
+    test_standard_error: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassRecord:
+    """The test rows of one class, and how many of them each has right."""
+
+    name: str
+    rows: int
+    teacher_right: int
+    student_right: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisagreementRecord:
+    """How many test rows of one label the best teacher answers with one class, and the student with another."""
+
+    label: str
+    teacher: str
+    student: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswersRecord:
+    """The best teacher's and the student's answers on the test rows, of classes.
+
+    Attributes:
+        sha256: of the rows themselves, inputs and labels in their order: what must be alike to compare row by row.
+        disagreements: the most frequent first, at most 50 of *disagreeing* rows.
+        student_right: a bit a row in their order, 1 where the student is right; packed, first row highest, as base64.
+    """
+
+    rows: int
+    sha256: str
+    both_right: int
+    teacher_alone_right: int
+    student_alone_right: int
+    neither_right: int
+    disagreeing: int
+    classes: tuple[ClassRecord, ...]
+    disagreements: tuple[DisagreementRecord, ...]
+    student_right: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +281,7 @@ class Report:
         teacher_forwards: how often a teacher answered a whole set of rows (a view, a split); answers that an earlier
             run had kept are not among them.
         retention: the student's test accuracy over the best teacher's.
+        answers: class by class, and where teacher and student disagree; None of values, and in older reports.
         settings: name and value of each training setting, as text.
         board_command: what to run on the board to settle what is unknown, or None.
         notes: sentences that a reader must know (teacher trained on the spot, …).
@@ -244,6 +317,7 @@ class Report:
     verdict: Verdict
     host: Host
     teacher_forwards: int | None = None
+    answers: AnswersRecord | None = None
     board_command: str | None
     notes: tuple[str, ...]
 

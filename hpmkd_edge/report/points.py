@@ -1,0 +1,163 @@
+"""Every model of a run as a point: how accurate, how fast, how large; and which are worse than another in all three."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from hpmkd_edge.record import Report, RoundRecord, TeacherRecord
+
+Role = Literal["teacher", "candidate", "chain member", "shipped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """A model of a run; None is what was not measured.
+
+    Attributes:
+        accuracy: on validation rows, of values R²: test rows choose nothing.
+        p90_ms: the upper bound at 99 % confidence where it was taken, on the machine of the report.
+        cost_of: whose cost it is, where that is not its own file's.
+    """
+
+    name: str
+    role: Role
+    accuracy: float
+    p90_ms: float | None
+    file_bytes: int | None
+    parameters: int | None
+    precision: str
+    round: int | None = None
+    cost_of: str | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it can be set against others: its time and its size are known."""
+        return self.p90_ms is not None and self.file_bytes is not None
+
+
+def points_of(report: Report) -> tuple[Point, ...]:
+    """Return the teachers, each round's candidates and chain members, and last what ships.
+
+    A candidate is a way to train that did not win, which would cost what the fp32 file of its size does, or a precision
+    of the one that won.
+    """
+    student = report.student
+    shipped = Point(
+        name=f"{student.size}, {student.won_by}, {student.precision}",
+        role="shipped",
+        accuracy=student.validation_accuracy,
+        p90_ms=student.p90_bound_ms,
+        file_bytes=student.cost.file_bytes,
+        parameters=student.cost.parameters,
+        precision=student.precision,
+    )
+    return (
+        *map(_of_teacher, report.teachers),
+        *(point for turn in report.rounds for point in (*_members(turn), *_candidates(turn, report))),
+        shipped,
+    )
+
+
+def dominated(points: Sequence[Point]) -> tuple[tuple[Point, Point], ...]:
+    """Return each point that another beats, with the first such: no worse in all three, and better in one."""
+    whole = [point for point in points if point.is_whole]
+    found = []
+    for point in whole:
+        by = next((other for other in whole if _beats(other, point)), None)
+        if by is not None:
+            found.append((point, by))
+    return tuple(found)
+
+
+def _beats(one: Point, other: Point) -> bool:
+    mine, yours = _costs(one), _costs(other)
+    return mine != yours and all(a <= b for a, b in zip(mine, yours, strict=True))
+
+
+def _costs(point: Point) -> tuple[float, float, float]:
+    assert point.p90_ms is not None
+    assert point.file_bytes is not None
+    return (-point.accuracy, point.p90_ms, float(point.file_bytes))
+
+
+def _of_teacher(teacher: TeacherRecord) -> Point:
+    cost = teacher.cost
+    return Point(
+        name=teacher.name,
+        role="teacher",
+        accuracy=teacher.validation_accuracy,
+        p90_ms=cost.p90_ms if cost.p90_bound_ms is None else cost.p90_bound_ms,
+        file_bytes=cost.file_bytes,
+        parameters=cost.parameters,
+        precision="fp32",
+    )
+
+
+def _members(turn: RoundRecord) -> tuple[Point, ...]:
+    return tuple(
+        Point(
+            name=member.size,
+            role="chain member",
+            accuracy=member.validation_accuracy,
+            p90_ms=member.p90_bound_ms,
+            file_bytes=member.file_bytes,
+            parameters=member.parameters,
+            precision="fp32",
+            round=turn.number,
+        )
+        for member in turn.members
+    )
+
+
+def _candidates(turn: RoundRecord, report: Report) -> tuple[Point, ...]:
+    size = turn.chain[-1]
+    probe = next((one for one in report.probes if one.size == size), None)
+    parameters = probe.parameters if probe else None
+    fp32 = next((one for one in turn.precisions if one.precision == "fp32" and one.file_bytes is not None), None)
+    lost = tuple(
+        Point(
+            name=f"{size}, {rival.name}",
+            role="candidate",
+            accuracy=rival.validation_accuracy,
+            p90_ms=fp32.p90_bound_ms if fp32 else None,
+            file_bytes=fp32.file_bytes if fp32 else None,
+            parameters=parameters,
+            precision="fp32",
+            round=turn.number,
+            cost_of=f"the fp32 file of {size}",
+        )
+        for rival in turn.rivals
+        if not rival.won
+    )
+    winner = next((rival.name for rival in turn.rivals if rival.won), "the winner")
+    made = tuple(
+        Point(
+            name=f"{size}, {winner}, {one.precision}",
+            role="candidate",
+            accuracy=one.accuracy,
+            p90_ms=one.p90_bound_ms,
+            file_bytes=one.file_bytes,
+            parameters=parameters,
+            precision=one.precision,
+            round=turn.number,
+        )
+        for one in turn.precisions
+        if one.accuracy is not None and not _ships(one.precision, turn, report)
+    )
+    return lost + made
+
+
+def _ships(precision: str, turn: RoundRecord, report: Report) -> bool:
+    """Tell whether this file of a round is the one that the run hands back."""
+    student = report.student
+    return (
+        precision == student.precision
+        and turn.chain[-1] == student.size
+        and any(rival.won and rival.name == student.won_by for rival in turn.rivals)
+        and any(
+            one.ships and one.precision == precision and one.accuracy == student.validation_accuracy
+            for one in turn.precisions
+        )
+    )

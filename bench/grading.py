@@ -27,6 +27,14 @@ def score_of(answers_NK: NDArray[Any], labels_N: NDArray[Any]) -> float:
     return float(row_scores(answers_NK, labels_N).mean())
 
 
+def standard_error(scores_N: NDArray[np.float64]) -> float | None:
+    """Return the standard error of the mean of what rows score, or None of one row alone.
+
+    It is the deviation of the scores, with N − 1, over √N. Of R² it takes the variance of the labels as known.
+    """
+    return None if len(scores_N) < 2 else float(scores_N.std(ddof=1) / len(scores_N) ** 0.5)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Misses:
     """How far answers lie from values, in the label's units.

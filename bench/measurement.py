@@ -61,6 +61,7 @@ class _Model:
     preprocessing: Path | None
     feeds: Feeds
     precision: str
+    with_memory: bool = True
 
 
 def measure(
@@ -108,6 +109,7 @@ def compare(
     threads: int = 1,
     preprocessing: Sequence[Path | None] | None = None,
     precisions: Sequence[str] | None = None,
+    with_memory: Sequence[bool] | None = None,
     timeout_s: float = TIMEOUT_S,
     host: str | None = None,
 ) -> tuple[Profile, ...]:
@@ -123,6 +125,7 @@ def compare(
         threads: within an operator, on a CPU.
         preprocessing: for each model the file that runs before it, or None; None where none has one.
         precisions: what the record calls each file's; None where all are fp32.
+        with_memory: whether the memory of each is taken, which costs a process; None where that of all is.
         timeout_s: for each process.
         host: `ssh://user@board[:port]` to measure there; None for here.
 
@@ -133,10 +136,18 @@ def compare(
         BadConfiguration, RuntimeUnavailable, MeasurementFailed: as `measure`.
     """
     plan = _Plan(runtime=runtime, threads=threads, sampling=sampling, timeout_s=timeout_s, host=host)
-    before = preprocessing or [None] * len(paths)
+    count = len(paths)
+    told = zip(
+        paths,
+        preprocessing or [None] * count,
+        feeds,
+        precisions or ["fp32"] * count,
+        with_memory or [True] * count,
+        strict=True,
+    )
     models = [
-        _Model(path=path, preprocessing=first, feeds=one, precision=precision)
-        for path, first, one, precision in zip(paths, before, feeds, precisions or ["fp32"] * len(paths), strict=True)
+        _Model(path=path, preprocessing=before, feeds=one, precision=precision, with_memory=memory)
+        for path, before, one, precision, memory in told
     ]
     return _measure(plan, models)
 
@@ -153,7 +164,10 @@ def _measure(plan: _Plan, models: Sequence[_Model]) -> tuple[Profile, ...]:
     with _sender(plan.host) as send:
         visits = [plan.visit(models, send, timed=True) for _ in range(plan.sampling.processes)]
         # A process that held only one model has taken its memory already.
-        alone = [visits if len(models) == 1 else [plan.visit([model], send, timed=False)] for model in models]
+        alone = [
+            visits if len(models) == 1 else [plan.visit([model], send, timed=False)] if model.with_memory else []
+            for model in models
+        ]
     return tuple(_pooled(plan, model, i, visits, alone[i]) for i, model in enumerate(models))
 
 
@@ -171,7 +185,7 @@ def _sender(host: str | None) -> Iterator[_Send]:
 
 def _largest(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return max(known) if len(known) == len(values) else None
+    return max(known, default=None) if len(known) == len(values) else None
 
 
 def _pooled(plan: _Plan, model: _Model, i: int, visits: Sequence[Visit], alone: Sequence[Visit]) -> Profile:

@@ -35,8 +35,8 @@ from hpmkd_edge.interruption import listening
 from hpmkd_edge.json_file import read_json, write_json
 from hpmkd_edge.manifest import LIBRARIES, Version
 from hpmkd_edge.progress import hidden
-from hpmkd_edge.report.ablation_page import to_html
 from hpmkd_edge.report.ablation_text import to_markdown
+from hpmkd_edge.report.pages.ablation import to_html
 from hpmkd_edge.request import MOST, Request
 from hpmkd_edge.run_folder import PARTIAL, RunFolder, default_output, plan_folder
 

@@ -11,8 +11,19 @@ from typing import Annotated
 import typer
 
 from hpmkd_edge import __version__
-from hpmkd_edge.commands import benching, doctoring, exporting, memory, planning, predicting, profiling, targets
-from hpmkd_edge.commands.options import Format, Output, Quiet, TargetsFile, Verbose
+from hpmkd_edge.commands import (
+    benching,
+    doctoring,
+    exporting,
+    gating,
+    memory,
+    planning,
+    predicting,
+    profiling,
+    reporting,
+    targets,
+)
+from hpmkd_edge.commands.options import Format, Output, Quiet, Verbose
 from hpmkd_edge.conduct import before_a_run, folder_of, reader_may_leave, refuse_targets, stopped_at_once
 from hpmkd_edge.errors import EdgeError
 from hpmkd_edge.flags import takes_request
@@ -176,49 +187,8 @@ def ablate(
             show(evidence)
 
 
-@app.command(
-    epilog="""\b
-Examples:
-  hpmkd-edge gate runs/first/report.json
-  hpmkd-edge gate runs/first/report.json --profile jetson-profile.json
-  hpmkd-edge gate runs/first/report.json --allow-predicted
-  hpmkd-edge gate runs/*/report.json --targets targets.yaml --format json"""
-)
-def gate(
-    reports: Annotated[list[Path], typer.Argument(help="report.json of one run or several.", metavar="REPORT...")],
-    targets: TargetsFile = None,
-    profile: Annotated[
-        list[Path] | None,
-        typer.Option(help="A measurement of the same student, taken on the board; repeatable."),
-    ] = None,
-    allow_predicted: Annotated[
-        bool, typer.Option("--allow-predicted", help="Judge an unmeasured latency by its prediction's upper bound.")
-    ] = False,
-    format: Output = Format.TEXT,  # noqa: A002
-) -> None:
-    """End with the verdict's exit code: 0 met, 1 broken, 5 where a number is unknown or too noisy."""
-    from hpmkd_edge.bench.profile import read_profile
-    from hpmkd_edge.record import read_report
-    from hpmkd_edge.report.gate import exit_code_of
-    from hpmkd_edge.report.gate import gate as judge_again
-    from hpmkd_edge.report.machine import verdicts_to_json
-    from hpmkd_edge.report.terminal import show_verdicts
-    from hpmkd_edge.targets import load_targets
-
-    verdicts = judge_again(
-        [read_report(path) for path in reports],
-        targets=load_targets(targets) if targets else None,
-        profiles=[read_profile(path) for path in profile or ()],
-        allow_predicted=allow_predicted,
-    )
-    with reader_may_leave():
-        if format is Format.JSON:
-            print(verdicts_to_json(verdicts))
-        else:
-            show_verdicts(verdicts)
-    raise typer.Exit(exit_code_of(verdicts))
-
-
+app.command(epilog=gating.EXAMPLES)(gating.gate)
+app.command(epilog=reporting.EXAMPLES)(reporting.report)
 app.command(epilog=profiling.EXAMPLES)(profiling.profile)
 app.command(epilog=planning.EXAMPLES)(planning.plan)
 app.command(epilog=predicting.EXAMPLES)(predicting.predict)

@@ -37,8 +37,9 @@ from hpmkd_edge.interruption import listening
 from hpmkd_edge.plan.chain import Step, first_chain, resize
 from hpmkd_edge.preparation import Preparation, prepare
 from hpmkd_edge.record import Report
-from hpmkd_edge.recording import Facts, Round, record_run
+from hpmkd_edge.recording import Facts, record_run
 from hpmkd_edge.request import Request
+from hpmkd_edge.rounds import Round
 from hpmkd_edge.run_folder import RunFolder, default_output, find_interrupted, plan_folder
 from hpmkd_edge.settling import shown
 from hpmkd_edge.students.effort import effort_of

@@ -31,6 +31,14 @@ def announced(what: str) -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fed:
+    """A file that is no student's, with one row of its own inputs."""
+
+    path: Path
+    feeds: Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
     """How the files of one target are measured.
 
@@ -78,10 +86,10 @@ class Desk:
             raise Interrupted(f"stopped after {rest[0].path.stem} was measured; the state is saved.")
         return ordered
 
-    def beside(self, artifacts: Sequence[Artifact], path: Path, feeds: dict[str, NDArray[Any]]) -> tuple[Profile, ...]:
-        """Measure *artifacts* and, last, another model's file, fed with *feeds*, all in turn."""
-        with announced("measure teacher and student in turn"):
-            return self._compare(artifacts, [path], [feeds])
+    def beside(self, artifact: Artifact, *, larger: Sequence[Artifact], teacher: Fed | None) -> tuple[Profile, ...]:
+        """Measure *artifact*, *larger* students without their memory, and last a teacher, all in turn."""
+        with announced("measure the student in turn with what taught it"):
+            return self._compare([artifact, *larger], teacher, no_memory_of=larger)
 
     def _given(self, artifact: Artifact) -> Profile | None:
         return next((one for one in reversed(self.given) if is_of(one, artifact, self.target)), None)
@@ -98,20 +106,22 @@ class Desk:
         if not artifacts:
             return ()
         with announced(f"measure {' and '.join(artifact.path.stem for artifact in artifacts)}"):
-            profiles = self._compare(artifacts, [], [])
+            profiles = self._compare(artifacts)
         for artifact, profile in zip(artifacts, profiles, strict=True):
             write_profile(profile, _record_of(artifact, again))
         return profiles
 
     def _compare(
-        self, artifacts: Sequence[Artifact], others: Sequence[Path], feeds: Sequence[dict[str, NDArray[Any]]]
+        self, artifacts: Sequence[Artifact], teacher: Fed | None = None, *, no_memory_of: Sequence[Artifact] = ()
     ) -> tuple[Profile, ...]:
+        others = [] if teacher is None else [teacher]
         return compare(
-            [*(artifact.path for artifact in artifacts), *others],
+            [*(artifact.path for artifact in artifacts), *(other.path for other in others)],
             runtime=self.runtime,
-            feeds=[*(dict(self.row) for _ in artifacts), *feeds],
+            feeds=[*(dict(self.row) for _ in artifacts), *(dict(other.feeds) for other in others)],
             preprocessing=[*(artifact.preprocessing for artifact in artifacts), *(None for _ in others)],
             precisions=[*(artifact.precision for artifact in artifacts), *("fp32" for _ in others)],
+            with_memory=[*(artifact not in no_memory_of for artifact in artifacts), *(True for _ in others)],
             sampling=SAMPLINGS[self.protocol],
             threads=self.target.threads,
             host=self.target.host,

@@ -32,10 +32,13 @@ from hpmkd_edge.export.conversion import convert, save_student
 from hpmkd_edge.interruption import listening
 from hpmkd_edge.manifest import write_manifest
 from hpmkd_edge.preparation import Preparation, prepare
-from hpmkd_edge.recording import cautions, data_record, files_of, race_record, retention, teacher_records
+from hpmkd_edge.recording import cautions, data_record, files_of, retention, teacher_records
 from hpmkd_edge.request import Request
+from hpmkd_edge.rounds import race_record
 from hpmkd_edge.run_folder import RunFolder, default_output, find_interrupted, plan_folder
 from hpmkd_edge.students.family import Size
+from hpmkd_edge.tracked import WITHOUT_TARGET, place_of, summary_of_distilled
+from hpmkd_edge.tracking.following import followed
 
 
 def distillation_output(request: Request) -> Path:
@@ -72,8 +75,13 @@ def resume_distillation(path: Path) -> Distilled:
 def _run(request: Request, folder: RunFolder) -> Distilled:
     began = time.monotonic()
     started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    with listening() as interruption, leaving_only_what_is_of_use(folder, "distill", folder.discard_if_kept):
-        preparation = prepare(request, folder, lambda: interruption.asked)
+    with (
+        listening() as interruption,
+        leaving_only_what_is_of_use(folder, "distill", folder.discard_if_kept),
+        followed(request.log, place_of(folder, [WITHOUT_TARGET])) as following,
+    ):
+        preparation = prepare(request, folder, lambda: interruption.asked, following.journal)
+        preparation = preparation.under(WITHOUT_TARGET)
         task, inlet, made = preparation.task, preparation.inlet, folder.made
         with closing(preparation.workshop.executor):
             run_id = _run_id(request, preparation)
@@ -126,6 +134,7 @@ def _run(request: Request, folder: RunFolder) -> Distilled:
             created_at=started_at,
             inputs=(*files_of(request), (f"rows of {task.name}", task.digest)),
         )
+        following.finished([summary_of_distilled(distilled, made)])
     folder.finish()
     return distilled
 
@@ -144,7 +153,7 @@ def largest_size(preparation: Preparation, path: Path, facts: Mapping[str, str])
 
 def _run_id(request: Request, preparation: Preparation) -> str:
     """Name a run by all that decides its outcome, so that the same run ships the same bytes."""
-    asked = replace(request, command="", started_in="", targets=(), host=None, profiles=(), records=None)
+    asked = replace(request, command="", started_in="", targets=(), host=None, profiles=(), records=None, log=())
     teachers = [tutor.teacher.digest for tutor in preparation.tutors]
     student, device = preparation.workshop.family.digest, preparation.curriculum.untaught.labels.device.type
     code = f"hpmkd-edge {__version__} torch {torch.__version__} {device}"

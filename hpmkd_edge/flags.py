@@ -6,7 +6,7 @@ import inspect
 import json
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from functools import wraps
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, get_type_hints
 
 import typer
 
-from hpmkd_edge.errors import nearest
+from hpmkd_edge.errors import EdgeError, nearest
 from hpmkd_edge.request import Request
 from hpmkd_edge.yaml_lines import read_yaml
 
@@ -25,12 +25,14 @@ class Flag:
 
     Attributes:
         name: of the flag where it is not the field's.
+        values: what a shell offers after it; None where nothing can be offered.
     """
 
     field: str
     help: str
     name: str | None = None
     metavar: str | None = None
+    values: Callable[[typer.Context], Iterable[str]] | None = None
 
     @property
     def key(self) -> str:
@@ -38,8 +40,53 @@ class Flag:
         return self.name or self.field
 
 
+# Of losses on logits; the table itself needs torch, and a shell waits for no torch.
+METHODS: Final = ("kd", "logit_mse", "brier", "dist", "dkd", "lskd", "wttm", "squares")
+
+
+def _targets(context: typer.Context) -> Iterable[str]:
+    """Return the names of those that ship, and of the user's own file where one is typed."""
+    from hpmkd_edge.targets import load_targets
+
+    file = context.params.get("targets")
+    try:
+        return load_targets(Path(file) if file else None)
+    except EdgeError:  # the command will say so; a shell that is asked for names can only offer none
+        return ()
+
+
+def _students(_context: typer.Context) -> Iterable[str]:
+    from hpmkd_edge.students.choose import FAMILIES
+
+    return FAMILIES
+
+
+def _schedules(_context: typer.Context) -> Iterable[str]:
+    from hpmkd_edge.plan.settings import AUTO, SCHEDULES
+
+    return (*SCHEDULES, AUTO)
+
+
+def _components(_context: typer.Context) -> Iterable[str]:
+    from hpmkd_edge.plan.components import COMPONENTS
+
+    return COMPONENTS
+
+
+def _protocols(_context: typer.Context) -> Iterable[str]:
+    from hpmkd_edge.bench.protocol import SAMPLINGS
+
+    return SAMPLINGS
+
+
+def _trackers(_context: typer.Context) -> Iterable[str]:
+    from hpmkd_edge.tracking.choose import TRACKERS
+
+    return TRACKERS
+
+
 FLAGS: Final = (
-    Flag(field="targets", name="target", help="What it must fit; repeatable. [default: jetson]"),
+    Flag(field="targets", name="target", help="What it must fit; repeatable. [default: jetson]", values=_targets),
     Flag(field="targets_file", name="targets", help="Your own targets, in the form of targets.yaml.", metavar="FILE"),
     Flag(field="data", help="'digits', a .csv, .tsv, .parquet or .npz file, or a folder of class folders."),
     Flag(field="label", help="The column, or NPZ array, to predict."),
@@ -47,6 +94,7 @@ FLAGS: Final = (
         field="goal",
         help="What the label is: classes, or a value. [default: a value of decimal or many numbers]",
         metavar="GOAL",
+        values=lambda _: ("classes", "value"),
     ),
     Flag(field="split", help="The column that says train, validation or test.", metavar="COLUMN"),
     Flag(field="split_seed", help="Of the split, where the data has none of its own."),
@@ -59,7 +107,9 @@ FLAGS: Final = (
     Flag(field="weights", help="Weights of a file.py:function teacher, in the same order."),
     Flag(field="normalize", help="Teachers' input: unit, imagenet, cifar10, none, or MEAN,…/STD,… a channel."),
     Flag(field="trust", help="Load pickles, which may run any code."),
-    Flag(field="student", help="mlp, residual, depthwise, or file.py:function. [default: by the data]"),
+    Flag(
+        field="student", help="mlp, residual, depthwise, or file.py:function. [default: by the data]", values=_students
+    ),
     Flag(field="size", help="The student's width and depth, such as 16x1. [default: the largest that fits]"),
     Flag(field="seed", help="Of weights and order."),
     Flag(field="rounds", help="Most turns of train, measure, resize."),
@@ -68,26 +118,34 @@ FLAGS: Final = (
     Flag(field="flip", help="Views may be mirrored (photographs, not digits)."),
     Flag(field="mixup", help="Views are mixtures of two images, labeled by the teacher as they are."),
     Flag(
-        field="method", help="kd, logit_mse, brier, dist, dkd, lskd or wttm, of values squares. [default: by the task]"
+        field="method",
+        help="kd, logit_mse, brier, dist, dkd, lskd or wttm, of values squares. [default: by the task]",
+        values=lambda _: METHODS,
     ),
     Flag(field="temperature", help="Of that loss. [default: by the loss]"),
     Flag(
         field="schedule",
         help="How it moves: constant, cosine, loss, convergence, gap or auto. [default: by the memory]",
+        values=_schedules,
     ),
     Flag(field="stages", help="Losses one after the other, such as fitnet,kd, as a rival of one stage."),
-    Flag(field="stage_weighting", help="Rows that stay near the stage before: inverse, tcp or uniform."),
+    Flag(
+        field="stage_weighting",
+        help="Rows that stay near the stage before: inverse, tcp or uniform.",
+        values=lambda _: ("inverse", "tcp", "uniform"),
+    ),
     Flag(field="student_tap", help="Module whose output a stage by features reads. [default: the last maps]"),
     Flag(field="teacher_tap", help="The same, of the teacher."),
     Flag(
         field="without",
         help="Turn off configuration, chain, attention, temperature, parallel or memory; repeatable.",
         metavar="COMPONENT",
+        values=_components,
     ),
     Flag(field="accept_weak_teacher", help="Go on with a teacher no better than the student on labels alone."),
     Flag(field="workers", help="Trainings side by side. [default: one a core]"),
     Flag(field="compression", help="At least so many times smaller than the teacher."),
-    Flag(field="protocol", help="How long to measure: quick, standard or mlperf."),
+    Flag(field="protocol", help="How long to measure: quick, standard or mlperf.", values=_protocols),
     Flag(field="host", help="Measure on this board: ssh://user@board[:port].", metavar="URL"),
     Flag(
         field="profiles",
@@ -100,7 +158,8 @@ FLAGS: Final = (
         help="Profiles of other models on the board, with their ONNX files: they predict what is not measured there.",
         metavar="DIR",
     ),
-    Flag(field="device", help="Train on auto, cpu or cuda."),
+    Flag(field="device", help="Train on auto, cpu or cuda.", values=lambda _: ("auto", "cpu", "cuda")),
+    Flag(field="log", help="Follow the run in tensorboard or mlflow; repeatable.", metavar="TRACKER", values=_trackers),
 )
 TUPLE: Final = tuple[str, ...]
 
@@ -119,7 +178,13 @@ def takes_request(command: Callable[..., None]) -> Callable[..., None]:
         kind, several = types[flag.field], types[flag.field] == TUPLE
         # A flag that is true or false has no --no- form: false is its default.
         names = [f"--{flag.key.replace('_', '-')}"]
-        option = typer.Option(*names, help=flag.help, metavar=flag.metavar, show_default=not several)
+        option = typer.Option(
+            *names,
+            help=flag.help,
+            metavar=flag.metavar,
+            show_default=not several,
+            autocompletion=None if flag.values is None else _completing(flag.values),
+        )
         parameters.append(
             inspect.Parameter(
                 flag.key,
@@ -142,6 +207,15 @@ def takes_request(command: Callable[..., None]) -> Callable[..., None]:
     called.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
     called.__annotations__ = {one.name: one.annotation for one in parameters}
     return called
+
+
+def _completing(values: Callable[[typer.Context], Iterable[str]]) -> Callable[[typer.Context, str], list[str]]:
+    """Return what a shell asks: which of the *values* begin as what is typed so far."""
+
+    def completed(context: typer.Context, incomplete: str) -> list[str]:
+        return [value for value in values(context) if value.startswith(incomplete)]
+
+    return completed
 
 
 def _config_parameter() -> inspect.Parameter:

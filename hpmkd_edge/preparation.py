@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -42,6 +42,7 @@ from hpmkd_edge.tasks.task import Task
 from hpmkd_edge.teachers.estimator import fit_boosted
 from hpmkd_edge.teachers.open import open_teacher
 from hpmkd_edge.teachers.teacher import Teacher
+from hpmkd_edge.tracking.journal import Journal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +81,14 @@ class Preparation:
     def workshop(self) -> Workshop:
         """Where students are trained."""
         return self.curriculum.workshop
+
+    def under(self, target: str) -> Preparation:
+        """Return it for one *target*: those who follow the run are told of its trainings under that name."""
+        workshop = self.workshop
+        if workshop.journal is None:
+            return self
+        told = replace(workshop, journal=replace(workshop.journal, scope=target))
+        return replace(self, curriculum=replace(self.curriculum, workshop=told))
 
     @property
     def teacher_forwards(self) -> int:
@@ -168,10 +177,15 @@ def teachers_of(request: Request, task: Task, device: torch.device) -> list[Teac
     ]
 
 
-def prepare(request: Request, folder: RunFolder, stop: Callable[[], bool]) -> Preparation:
+def prepare(
+    request: Request, folder: RunFolder, stop: Callable[[], bool], journal: Journal | None = None
+) -> Preparation:
     """Read data and teachers, train a teacher if there is none, and lay out what a student can be.
 
     Everything that the user can have got wrong is read before the folder is made.
+
+    Args:
+        journal: where epochs are written down for those who follow the run.
 
     Raises:
         BadData, BadTeacher, BadStudent, BadConfiguration, BadOutput: see each.
@@ -208,6 +222,7 @@ def prepare(request: Request, folder: RunFolder, stop: Callable[[], bool]) -> Pr
         executor=LocalProcesses(workers, max(1, torch.get_num_threads() // workers)),
         workers=workers,
         plan_of=partial(plan_for, shape, untaught, settings, store, request.seed),
+        journal=journal,
     )
     if not teachers:
         own: Teacher = train_teacher(untaught, workshop) if task.kind == "images" else fit_boosted(task, request.seed)

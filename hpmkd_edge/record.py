@@ -43,6 +43,7 @@ class Cost:
         p50_ms, p90_ms: interleaved with the other models of the run, in one process.
         p90_bound_ms: the upper bound of that p90 at 99 % confidence.
         peak_memory_mb: of its own fresh process, above the baseline after imports.
+        host: the name of the machine that it was timed on; None where it was not, and in older reports.
     """
 
     parameters: int | None
@@ -51,6 +52,7 @@ class Cost:
     p90_ms: float | None = None
     peak_memory_mb: float | None = None
     p90_bound_ms: float | None = None
+    host: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,16 +122,20 @@ class MemberRecord:
     Attributes:
         validation_accuracy: of its own training.
         taught: whether it was good enough to teach those after it.
+        rival: the way to train that its chain led to, by name; None where the chain was cut before there was one.
         file_bytes, p50_ms, p90_bound_ms: of its fp32 file, timed in turn with student and teacher; None if not taken.
+        host: the name of the machine that it was timed on.
     """
 
     size: str
     parameters: int
     validation_accuracy: float
     taught: bool
+    rival: str | None = None
     file_bytes: int | None = None
     p50_ms: float | None = None
     p90_bound_ms: float | None = None
+    host: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +173,7 @@ class PrecisionRecord:
         lossy: whether it loses more than half a point, or than the budget leaves, against fp32.
         slower: whether it is slower than fp32 on the target, as far as that was measured.
         ships: whether it was chosen.
+        host: the name of the machine that it was timed on.
     """
 
     precision: str
@@ -185,6 +192,7 @@ class PrecisionRecord:
     lossy: bool = False
     slower: bool = False
     ships: bool = False
+    host: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,47 +3,42 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypedDict
 
 import torch
-from torch import nn
 
 from hpmkd_edge import __version__
+from hpmkd_edge.answers import compare_answers, digest_of_labeled
 from hpmkd_edge.bench.grading import brief
 from hpmkd_edge.bench.profile import Profile, write_profile
 from hpmkd_edge.bench.scoring import Score
-from hpmkd_edge.delivery import NotMade, Weighed
-from hpmkd_edge.distill.candidates import Duel, Finish, Race
+from hpmkd_edge.distill.candidates import Race
 from hpmkd_edge.export.artifact import PREPROCESSING, PREPROCESSING_RUNTIME, STUDENT, Artifact
 from hpmkd_edge.foretold import Foretold
 from hpmkd_edge.manifest import write_manifest
-from hpmkd_edge.plan.chain import Chain, Step
-from hpmkd_edge.plan.settings import Settings
 from hpmkd_edge.preparation import Preparation
 from hpmkd_edge.python_file import is_python_spec
 from hpmkd_edge.record import (
-    ComponentRecord,
+    AnswersRecord,
     Cost,
     DataRecord,
-    GainRecord,
-    PrecisionRecord,
     ProbeRecord,
     Report,
-    RivalRecord,
-    RoundRecord,
     StudentRecord,
     TeacherRecord,
     write_report,
 )
 from hpmkd_edge.request import Request
+from hpmkd_edge.rounds import Round, Timed
 from hpmkd_edge.settling import board_command
 from hpmkd_edge.store.objects import digest_of_file
+from hpmkd_edge.students.family import Size
 from hpmkd_edge.targets import Target
 from hpmkd_edge.tasks.task import Task
-from hpmkd_edge.verdict import Outcome, Verdict
+from hpmkd_edge.teachers.cached import cached_logits
+from hpmkd_edge.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,140 +58,18 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Round:
-    """One turn of the loop, with everything that it made.
-
-    Attributes:
-        exported: the student's file in fp32; *artifact* is what would ship, *module* the weights behind both.
-        weighed: its files in all precisions; *not_made* are those that it cannot have.
-    """
-
-    number: int
-    step: Step
-    race: Race
-    exported: Artifact
-    module: nn.Module
-    artifact: Artifact
-    profile: Profile
-    validation_accuracy: float
-    verdict: Verdict
-    weighed: tuple[Weighed, ...] = ()
-    not_made: tuple[NotMade, ...] = ()
-
-    @property
-    def chain(self) -> Chain:
-        """The sizes that were trained."""
-        return self.step.chain
-
-    def record(self) -> RoundRecord:
-        """Return what a report keeps of it."""
-        parity = self.exported.parity
-        assert parity is not None
-        return RoundRecord(
-            number=self.number,
-            reason=self.step.reason,
-            chain=tuple(size.label for size in self.chain.sizes),
-            **race_record(self.race),
-            parity_agreement=parity.agreement,
-            parity_max_error=parity.max_error,
-            precisions=(
-                *(_precision_record(one, ships=self.artifact.precision) for one in self.weighed),
-                *(PrecisionRecord(precision=one.precision, how=f"not made: {one.reason}") for one in self.not_made),
-            ),
-            verdict=self.verdict,
-        )
-
-
-def _precision_record(weighed: Weighed, *, ships: str) -> PrecisionRecord:
-    made, change, profile = weighed.made, weighed.change, weighed.profile
-    parity = made.artifact.parity
-    return PrecisionRecord(
-        precision=made.artifact.precision,
-        how=made.how,
-        file_bytes=made.artifact.file_bytes,
-        accuracy=made.score.accuracy,
-        loss=made.score.loss,
-        agreement=parity.agreement if parity else None,
-        max_error=parity.max_error if parity else None,
-        p50_ms=profile.p50_ms,
-        p90_bound_ms=profile.percentile_bound_ms(90),
-        over_fp32=change.ratio if change else None,
-        low=change.low if change else None,
-        high=change.high if change else None,
-        broken=tuple(one.budget for one in weighed.verdict.judgements if one.outcome is Outcome.BROKEN),
-        lossy=weighed.lossy,
-        slower=weighed.slower,
-        ships=made.artifact.precision == ships,
-    )
-
-
-class RaceFields(TypedDict):
-    """What every record of a race has."""
-
-    rivals: tuple[RivalRecord, ...]
-    gains: tuple[GainRecord, ...]
-    components: tuple[ComponentRecord, ...]
-    settings: tuple[tuple[str, str], ...]
-
-
-def race_record(race: Race) -> RaceFields:
-    """Return what a record keeps of *race*."""
-    return RaceFields(
-        rivals=tuple(
-            RivalRecord(
-                name=finish.rival.name,
-                method=_method_of(finish, race.settings),
-                epochs=finish.trained.epochs,
-                validation_accuracy=finish.trained.accuracy,
-                validation_loss=finish.trained.loss,
-                seconds=finish.trained.seconds,
-                won=finish is race.winner,
-                began=finish.rival.start.source if finish.rival.start else "random",
-                temperatures=finish.trained.temperatures,
-            )
-            for finish in race.finishes
-        ),
-        gains=tuple(_gain_record(duel) for duel in race.duels),
-        components=tuple(
-            ComponentRecord(
-                component=finding.component,
-                sentence=finding.sentence,
-                gain=None if finding.duel is None else _gain_record(finding.duel),
-            )
-            for finding in race.findings
-        ),
-        settings=race.settings.as_text(),
-    )
-
-
-def _method_of(finish: Finish, shared: Settings) -> str:
-    if not finish.rival.lesson.guides:
-        return "labels"
-    return finish.rival.method or (finish.rival.settings or shared).method
-
-
-def _gain_record(duel: Duel) -> GainRecord:
-    return GainRecord(
-        of=duel.of,
-        over=duel.over,
-        points=duel.gain.points,
-        low=duel.gain.low,
-        high=duel.gain.high,
-        verdict=duel.gain.verdict,
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SideBySide:
-    """The student and the best teacher, timed interleaved in one process.
+    """The student and what taught it, timed interleaved in one process.
 
     Attributes:
         teacher: None where it is no graph, or could not be timed; *note* then says why.
+        intermediates: of the chain, by size, as far as they could be timed.
     """
 
     student: Profile
     teacher: Profile | None
     note: str | None
+    intermediates: Mapping[Size, Timed] = field(default_factory=dict)
 
 
 def record_run(
@@ -241,7 +114,9 @@ def record_run(
         teachers=teachers,
         settings=shipped.race.settings.as_text(),
         probes=probes,
-        rounds=tuple(turn.record() for turn in rounds),
+        rounds=tuple(
+            turn.record(side_by_side.intermediates if turn.number == shipped.number else None) for turn in rounds
+        ),
         student=StudentRecord(
             size=shipped.chain.end.label,
             family=shipped.chain.end.family,
@@ -253,6 +128,7 @@ def record_run(
             latency_flags=shipped.profile.flags,
             misses=test.misses,
             precision=shipped.artifact.precision,
+            test_standard_error=test.standard_error,
         ),
         student_sha256=shipped.artifact.sha256,
         profile=shipped.profile,
@@ -261,6 +137,7 @@ def record_run(
         verdict=verdict,
         host=shipped.profile.host,
         teacher_forwards=preparation.teacher_forwards,
+        answers=_answers(preparation, test),
         board_command=board_command(
             target,
             facts.final,
@@ -318,6 +195,21 @@ def teacher_records(
     )
 
 
+def _answers(preparation: Preparation, test: Score) -> AnswersRecord | None:
+    """Set the student's answers to the test rows beside the best teacher's; None of values, which are in no class."""
+    task, best = preparation.task, preparation.best
+    if task.goal == "value":
+        return None
+    return compare_answers(
+        test.labels,
+        # Its accuracy is of these very answers: they are in the store.
+        cached_logits(best.teacher, task.test, best.store).argmax(1),
+        test.predictions,
+        task.classes,
+        sha256=digest_of_labeled(task.test, task.classes),
+    )
+
+
 def retention(student: float, teacher: float) -> float:
     """Return the share of the teacher's accuracy, or R², that a student keeps; 0 where the teacher has none."""
     return student / teacher if teacher > 0 else 0.0
@@ -367,6 +259,8 @@ def cost_of(parameters: int | None, file_bytes: int | None, profile: Profile | N
         p50_ms=profile.p50_ms if profile else None,
         p90_ms=profile.p90_ms if profile else None,
         peak_memory_mb=profile.peak_memory_mb if profile else None,
+        p90_bound_ms=profile.percentile_bound_ms(90) if profile else None,
+        host=profile.host.name if profile else None,
     )
 
 

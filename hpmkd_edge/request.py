@@ -51,6 +51,7 @@ class Request:
         records: a folder of profiles that were taken on the target, of other models, with their ONNX files: what is not
             measured there is predicted from them; see `foretelling.read_experience`.
         device: "auto", "cpu" or "cuda", for training.
+        log: trackers that follow the run, keys of `tracking.choose.TRACKERS`; they change nothing of it.
         command: the command line, for the records.
         started_in: the folder that relative paths start from; set by the run.
     """
@@ -91,6 +92,7 @@ class Request:
     profiles: tuple[str, ...] = ()
     records: str | None = None
     device: str = "auto"
+    log: tuple[str, ...] = ()
     command: str = ""
     started_in: str = ""
 
@@ -102,6 +104,7 @@ class Request:
         """
         from hpmkd_edge.bench.protocol import SAMPLINGS
         from hpmkd_edge.plan.settings import AUTO, SCHEDULES
+        from hpmkd_edge.tracking.choose import check_trackers
 
         for flag, value, least in (
             ("--rounds", self.rounds, 1),
@@ -129,6 +132,7 @@ class Request:
             raise unknown("protocol", self.protocol, SAMPLINGS)
         if self.device not in ("auto", "cpu", "cuda"):
             raise unknown("device", self.device, ("auto", "cpu", "cuda"))
+        check_trackers(self.log)
         if not self.targets:
             raise BadConfiguration("no target is given; name one with --target, e.g. --target jetson.")
         if len(set(self.targets)) < len(self.targets):

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import NoneType
-from typing import Any, ClassVar, Final, Literal, NoReturn, get_args, get_type_hints
+from typing import Any, ClassVar, Final, Literal, NoReturn, get_args, get_origin, get_type_hints
 
+from hpmkd_edge.accuracy_curve import CurvePoint, fault_of
 from hpmkd_edge.errors import nearest, unknown
 from hpmkd_edge.yaml_lines import Place, Source, read_yaml
 
@@ -121,7 +122,7 @@ class Budgets:
     """What a model may cost and must reach; MB is 10⁶ bytes; None sets no limit.
 
     Of values r2 and mae are judged. A target without them has its `accuracy.max_drop` read as R² points there, so that
-    it serves both; see `verdict.judge`.
+    it serves both; see `verdict.judge`. `accuracy_for_size` is the least accuracy, or R², by the model file's size.
     """
 
     latency_ms: tuple[LatencyLimit, ...] = ()
@@ -132,6 +133,12 @@ class Budgets:
     engine_build_s: Limit | None = None
     r2: AccuracyLimit | None = None
     mae: ErrorLimit | None = None
+    accuracy_for_size: tuple[CurvePoint, ...] | None = None
+
+    def __post_init__(self) -> None:
+        fault = None if self.accuracy_for_size is None else fault_of(self.accuracy_for_size)
+        if fault is not None:
+            raise ValueError(f"accuracy_for_size: {fault.reason}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +229,7 @@ class _BudgetsEntry:
     engine_build_s: Limit | None = None
     r2: AccuracyLimit | None = None
     mae: ErrorLimit | None = None
+    accuracy_for_size: tuple[CurvePoint, ...] | None = None
 
     def __post_init__(self) -> None:
         if not any(getattr(self, field.name) for field in fields(self)):
@@ -312,6 +320,9 @@ def _target(source: Source, name: str, entry: _TargetEntry, devices: Mapping[str
     )
     if budgets.latency_ms is not None and not latency:
         source.refuse((*place, "budgets", "latency_ms"), "no percentile was found; p90, for one, is needed.")
+    fault = None if budgets.accuracy_for_size is None else fault_of(budgets.accuracy_for_size)
+    if fault is not None:
+        source.refuse((*place, "budgets", "accuracy_for_size", *fault.place), f"{fault.reason}.")
     return Target(
         name=name,
         device=device,
@@ -329,6 +340,7 @@ def _target(source: Source, name: str, entry: _TargetEntry, devices: Mapping[str
             engine_build_s=budgets.engine_build_s,
             r2=budgets.r2,
             mae=budgets.mae,
+            accuracy_for_size=budgets.accuracy_for_size,
         ),
     )
 
@@ -353,7 +365,10 @@ def _keys(place: Place) -> list[str]:
     """Return the keys that the file may have at *place*."""
     kind: Any = _File
     for key in place:
-        kind = get_type_hints(kind)[str(key)] if hasattr(kind, "__dataclass_fields__") else get_args(kind)[-1]
+        if hasattr(kind, "__dataclass_fields__"):
+            kind = get_type_hints(kind)[str(key)]
+        else:  # an item of tuple[X, ...], or a value of dict[str, X]
+            kind = get_args(kind)[0 if get_origin(kind) is tuple else -1]
         options = [option for option in get_args(kind) if option is not NoneType]
         if NoneType in get_args(kind):
             kind = options[0]

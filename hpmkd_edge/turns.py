@@ -1,26 +1,29 @@
-"""One target's turns: probe an untrained size, train and judge a chain, time a student beside its teacher."""
+"""One target's turns: probe an untrained size, train and judge a chain, time a student beside what taught it."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hpmkd_edge.bench.profile import Profile
 from hpmkd_edge.bench.scoring import answer
 from hpmkd_edge.delivery import Delivery, Made, NotMade, chosen
-from hpmkd_edge.desk import Desk
+from hpmkd_edge.desk import Desk, Fed
 from hpmkd_edge.distill.candidates import Race
 from hpmkd_edge.distill.curriculum import train_best
 from hpmkd_edge.entrance import parity_rows
 from hpmkd_edge.errors import BadConfiguration, ConversionFailed, MeasurementFailed
-from hpmkd_edge.export.conversion import convert, export_teacher, needs_cut
+from hpmkd_edge.export.artifact import Artifact
+from hpmkd_edge.export.conversion import convert, export_teacher, needs_cut, save_student
 from hpmkd_edge.plan.chain import Chain, Step
 from hpmkd_edge.plan.sizing import SHORT, excess
 from hpmkd_edge.preparation import Preparation
 from hpmkd_edge.probing import Prober
 from hpmkd_edge.record import ProbeRecord
-from hpmkd_edge.recording import Round, SideBySide
+from hpmkd_edge.recording import SideBySide
+from hpmkd_edge.rounds import Round, Timed
 from hpmkd_edge.students.family import Size
 from hpmkd_edge.targets import Target
 from hpmkd_edge.teachers.teacher import OnnxGraph, TorchGraph
@@ -152,25 +155,69 @@ class Workbench:
         return train_best(chain.end, chain.sizes[:-1], self.preparation.curriculum)
 
     def beside_teacher(self, shipped: Round) -> SideBySide:
-        """Time the best teacher and the student interleaved in one process; the teacher only where that can be done.
+        """Time the student, its intermediates and the best teacher in turn in one process, as far as that can be done.
 
-        Beside a student in another precision its fp32 file is timed too. A teacher that cannot be exported or run costs
-        its ratio, with a note, and not the finished student.
+        What cannot be exported or run costs its own figures, a teacher's with a note, and not the finished student.
         """
-        files = [shipped.artifact, *([] if shipped.artifact.precision == "fp32" else [shipped.exported])]
-        note = None
+        between = self._intermediates(shipped)
         try:
-            graph = self.preparation.best.teacher.graph()
-            if isinstance(graph, TorchGraph):
-                path, feeds = export_teacher(graph, self.state / "teacher.onnx"), {"input": graph.example.numpy()}
-                student, *_, teacher = self.desk.beside(files, path, feeds)
-                return SideBySide(student=student, teacher=teacher, note=None)
-            if isinstance(graph, OnnxGraph):
-                student, *_, teacher = self.desk.beside(files, graph.path, dict(graph.feeds))
-                return SideBySide(student=student, teacher=teacher, note=None)
-        except (ConversionFailed, MeasurementFailed, BadConfiguration) as error:
-            note = f"The teacher could not be timed beside the student: {error}"
+            teacher, note = self._teacher(), None
+        except (ConversionFailed, BadConfiguration) as error:
+            teacher, note = None, _not_timed(error)
+        ways: list[tuple[dict[Size, Artifact], Fed | None]] = [(between, teacher)]
+        if between and teacher:  # one file that fails takes all of a process with it
+            ways += [({}, teacher), (between, None)]
+        for sizes, above in ways:
+            if not sizes and above is None:
+                continue
+            try:
+                student, *rest = self.desk.beside(shipped.artifact, larger=list(sizes.values()), teacher=above)
+            except (MeasurementFailed, BadConfiguration) as error:
+                log.warning("not timed beside the student, %s: %s", _named(sizes, above), error)
+                note = note if above is None else _not_timed(error)
+                continue
+            return SideBySide(
+                student=student,
+                teacher=rest[-1] if above else None,
+                note=None if above else note,
+                intermediates={
+                    size: Timed(file_bytes=artifact.file_bytes, profile=profile)
+                    for (size, artifact), profile in zip(sizes.items(), rest, strict=False)
+                },
+            )
         return SideBySide(student=shipped.profile, teacher=None, note=note)
+
+    def _teacher(self) -> Fed | None:
+        """Return the best teacher as a file; None where it is no graph."""
+        graph = self.preparation.best.teacher.graph()
+        if isinstance(graph, TorchGraph):
+            path = export_teacher(graph, self.state / "teacher.onnx")
+            return Fed(path=path, feeds={"input": graph.example.numpy()})
+        if isinstance(graph, OnnxGraph):
+            return Fed(path=graph.path, feeds=graph.feeds)
+        return None
+
+    def _intermediates(self, shipped: Round) -> dict[Size, Artifact]:
+        """Export a file of each size that was trained between teacher and student; its time hangs on no weight."""
+        files: dict[Size, Artifact] = {}
+        for one in shipped.race.intermediates:
+            path = self.state / f"{self.target.name}-intermediate-{one.size.width}x{one.size.depth}.onnx"
+            if one.size in files:
+                continue
+            try:
+                module, inlet = one.trained.module, self.preparation.inlet
+                files[one.size] = save_student(module, inlet, path, facts=self.facts(), cut_for=self.cut_for)
+            except ConversionFailed as error:
+                log.warning("%s is not timed beside the student: %s", one.size.label, error)
+        return files
+
+
+def _not_timed(error: Exception) -> str:
+    return f"The teacher could not be timed beside the student: {error}"
+
+
+def _named(sizes: Iterable[Size], teacher: Fed | None) -> str:
+    return ", ".join([*(size.label for size in sizes), *(["the teacher"] if teacher else [])])
 
 
 def _too_dear(verdict: Verdict) -> bool:

@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final, Literal
 
+from hpmkd_edge.accuracy_curve import CurvePoint, least_at
 from hpmkd_edge.bench.profile import Profile
 from hpmkd_edge.foretold import Foretold
 from hpmkd_edge.targets import AccuracyLimit, Budgets, Limit, Target
 
+_SCORES: Final = frozenset({"accuracy", "r2", "accuracy_for_size"})
 # Budgets that ask for at least their limit; all others ask for at most.
-AT_LEAST: Final = frozenset({"accuracy", "r2", "placement"})
+AT_LEAST: Final = _SCORES | {"placement"}
 
 # Accuracies are ratios of counts: 0.92 − 0.02 must not miss 0.90 by a rounding.
 TOLERANCE: Final = 1e-9
@@ -44,12 +46,13 @@ class Judgement:
     """One budget's answer.
 
     Attributes:
-        budget: as in targets.yaml: "latency_ms.p90", "model_size_mb", "placement", "accuracy", "r2", …
+        budget: as in targets.yaml: "latency_ms.p90", "model_size_mb", "placement", "accuracy", "r2", …; or that of a
+            comparison: "accuracy vs baseline", …
         value: the number that was judged (the upper bound for a latency), or None if unknown.
         limit: the fail level, or for accuracy and placement the least that is allowed; same unit
             as value. None where the budget only warns, or hangs on an unknown accuracy.
         warn: the warn level, or None.
-        unit: "ms", "MB", "s", "share" (0 to 1) or "".
+        unit: "ms", "MB", "s", "share" (0 to 1), "points", "%" or "".
         here: what this host measured where the value on the target is unknown, else None.
         reason: a phrase, e.g. "unknown on jetson, 0.21 ms p90 on this host".
         low, high: the 90 % interval of what was not measured but predicted; its *value* is the upper bound.
@@ -119,7 +122,10 @@ def judge(
         target, profile=profile, model_bytes=model_bytes, foretold=foretold, allow_predicted=allow_predicted
     ).judgements
     quality = _judge_classes if goal == "classes" else _judge_values
-    return Verdict(target=target.name, judgements=judgements + quality(target.budgets, accuracy, teacher_accuracy, mae))
+    judgements += quality(target.budgets, accuracy, teacher_accuracy, mae)
+    if target.budgets.accuracy_for_size is not None:
+        judgements += (_judge_for_size(target.budgets.accuracy_for_size, accuracy, model_bytes),)
+    return Verdict(target=target.name, judgements=judgements)
 
 
 def judge_cost(
@@ -329,8 +335,20 @@ def _judge_values(
     return tuple(found)
 
 
+def _judge_for_size(curve: tuple[CurvePoint, ...], accuracy: float | None, model_bytes: int | None) -> Judgement:
+    """Judge an accuracy, or R², by what the *curve* asks of a file of this size."""
+    if model_bytes is None or model_bytes <= 0:
+        return _moot("accuracy_for_size", "the file's size is not known")
+    size_mb = model_bytes / 1e6
+    asked = _Budget(name="accuracy_for_size", unit="share", noun="", limit=least_at(curve, size_mb), warn=None)
+    judged = _judge_measured(asked, accuracy)
+    if judged.value is None:
+        return judged
+    return replace(judged, reason=f"{judged.reason}, the least at {size_mb:.4g} MB")
+
+
 def _moot(name: str, reason: str) -> Judgement:
-    """Answer a budget that cannot be judged of such labels."""
+    """Answer a budget that cannot be judged of such labels, or of such a file."""
     asked = _Budget(name=name, unit="", noun="", limit=None, warn=None)
     return asked.answer(Outcome.INCONCLUSIVE, reason, provenance=Provenance.UNKNOWN)
 
@@ -351,7 +369,7 @@ def _judge_accuracy(name: str, limit: AccuracyLimit, accuracy: float | None, tea
 
 def _compare(budget: str, value: float, limit: float | None, warn: float | None) -> Outcome:
     sign = -1 if budget in AT_LEAST else 1
-    slack = TOLERANCE if budget in ("accuracy", "r2") else 0.0
+    slack = TOLERANCE if budget in _SCORES else 0.0
     if limit is not None and sign * value > sign * limit + slack:
         return Outcome.BROKEN
     return Outcome.WARNED if warn is not None and sign * value > sign * warn + slack else Outcome.MET

@@ -62,6 +62,7 @@ def assert_same(one, other):
     np.testing.assert_array_equal(one.logits, other.logits)
     assert (one.accuracy, one.loss, one.best_epoch) == (other.accuracy, other.loss, other.best_epoch)
     assert one.temperatures == other.temperatures
+    assert (one.losses, one.accuracies) == (other.losses, other.accuracies)
 
 
 class Stop:

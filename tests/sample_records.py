@@ -5,13 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
+from hpmkd_edge.answers import compare_answers
 from hpmkd_edge.bench.prediction import Prediction
 from hpmkd_edge.bench.profile import Host, Profile
 from hpmkd_edge.foretold import Foretold
 from hpmkd_edge.record import (
+    AnswersRecord,
+    ComponentRecord,
     Cost,
     DataRecord,
     GainRecord,
+    MemberRecord,
+    PrecisionRecord,
     ProbeRecord,
     Report,
     RivalRecord,
@@ -40,6 +47,7 @@ BOARD = Device(
     status="verified",
     source="this file",
 )
+TEST_ACCURACY = 4_562 / 5_000
 HERE = replace(BOARD, name="host", description="this machine", identity=(), memory_mb=None, power_modes=())
 
 
@@ -121,16 +129,30 @@ FULL = Budgets(
 )
 
 
+def make_answers(rows: int = 5_000, right: int = 4_562, **changes: Any) -> AnswersRecord:
+    """Return a teacher's and a student's answers to *rows* rows of two classes, of which the student has *right*."""
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 2, rows)
+    teacher = np.where(np.arange(rows) < 0.93 * rows, labels, 1 - labels)
+    student = labels.copy()
+    missed = generator.permutation(rows)[right:]
+    student[missed] = 1 - labels[missed]
+    return replace(compare_answers(labels, teacher, student, ("cat", "dog"), sha256="b" * 64), **changes)
+
+
 def make_report(target: Target | None = None, profile: Profile | None = None, **changes: Any) -> Report:
     """Return a report whose verdict is that of its numbers."""
     target, profile = target or make_target(), profile or make_profile()
-    verdict = judge(
-        target,
-        profile=profile,
-        model_bytes=profile.model_bytes,
-        accuracy=0.912345,
-        teacher_accuracy=0.93,
-        foretold=changes.get("foretold", ()),
+    on_validation, verdict = (
+        judge(
+            target,
+            profile=profile,
+            model_bytes=profile.model_bytes,
+            accuracy=accuracy,
+            teacher_accuracy=teacher,
+            foretold=foretold,
+        )
+        for accuracy, teacher, foretold in ((0.915, 0.935, ()), (TEST_ACCURACY, 0.93, changes.get("foretold", ())))
     )
     report = Report(
         tool_version="0.1.0",
@@ -176,7 +198,7 @@ def make_report(target: Target | None = None, profile: Profile | None = None, **
                 rivals=(
                     _rival("labels alone", "labels", 0.9),
                     _rival("plain KD", "response", 0.905),
-                    _rival("chain of 2", "response", 0.915, won=True),
+                    _rival("chain of 2", "response", 0.915, won=True, temperatures=(4.0, 3.5, 2.0)),
                 ),
                 gains=(
                     GainRecord(of="chain of 2", over="labels alone", points=1.5, low=0.7, high=2.3, verdict="gain"),
@@ -189,9 +211,67 @@ def make_report(target: Target | None = None, profile: Profile | None = None, **
                         verdict="inconclusive",
                     ),
                 ),
+                components=(
+                    ComponentRecord(component="configuration", sentence="chosen in 9 short trainings", gain=None),
+                    ComponentRecord(
+                        component="chain",
+                        sentence="through cnn-64x3, begun from cnn-64x3's weights",
+                        gain=GainRecord(
+                            of="chain of 2",
+                            over="plain KD",
+                            points=1.0,
+                            low=-0.1,
+                            high=2.1,
+                            verdict="inconclusive",
+                        ),
+                    ),
+                ),
+                settings=(("temperature", "4.0"), ("learning rate", "0.01 | cosine")),
                 parity_agreement=1.0,
                 parity_max_error=3.2e-7,
-                verdict=verdict,
+                precisions=(
+                    PrecisionRecord(
+                        precision="fp32",
+                        how="exported",
+                        file_bytes=profile.model_bytes,
+                        accuracy=0.915,
+                        loss=0.25,
+                        p50_ms=profile.p50_ms,
+                        p90_bound_ms=profile.percentile_bound_ms(90),
+                        ships=True,
+                    ),
+                    PrecisionRecord(
+                        precision="int8",
+                        how="calibrated by entropy",
+                        file_bytes=300_000,
+                        accuracy=0.905,
+                        loss=0.31,
+                        agreement=0.97,
+                        max_error=0.12,
+                        p50_ms=1.5,
+                        p90_bound_ms=1.625,
+                        over_fp32=1.5,
+                        low=1.48,
+                        high=1.52,
+                        lossy=True,
+                        slower=True,
+                    ),
+                    PrecisionRecord(precision="fp16", how="not made: the graph has no half-precision form"),
+                ),
+                members=(
+                    MemberRecord(
+                        size="cnn-64x3",
+                        parameters=393_482,
+                        validation_accuracy=0.925,
+                        taught=True,
+                        rival="chain of 2",
+                        file_bytes=1_580_000,
+                        p50_ms=2.5,
+                        p90_bound_ms=2.75,
+                    ),
+                    MemberRecord(size="cnn-48x3", parameters=221_530, validation_accuracy=0.895, taught=False),
+                ),
+                verdict=on_validation,
             ),
         ),
         student=StudentRecord(
@@ -199,16 +279,25 @@ def make_report(target: Target | None = None, profile: Profile | None = None, **
             family="cnn",
             won_by="chain of 2",
             validation_accuracy=0.915,
-            test_accuracy=0.912345,
-            cost=Cost(parameters=98_522, file_bytes=profile.model_bytes, p50_ms=0.9, p90_ms=1.0, peak_memory_mb=16.0),
+            test_accuracy=TEST_ACCURACY,
+            cost=Cost(
+                parameters=98_522,
+                file_bytes=profile.model_bytes,
+                p50_ms=0.9,
+                p90_ms=1.0,
+                peak_memory_mb=16.0,
+                p90_bound_ms=1.125,
+            ),
             p90_bound_ms=profile.percentile_bound_ms(90),
             latency_flags=profile.flags,
+            test_standard_error=(TEST_ACCURACY * (1 - TEST_ACCURACY) / 4_999) ** 0.5,
         ),
         student_sha256=profile.model_sha256,
         profile=profile,
-        retention=0.912345 / 0.93,
+        retention=TEST_ACCURACY / 0.93,
         verdict=verdict,
         host=profile.host,
+        answers=make_answers(),
         board_command=None,
         notes=("The second teacher was trained on the spot.",),
     )
@@ -224,19 +313,29 @@ def _teacher(name: str, validation: float, test: float, *, trained_here: bool = 
         preprocessing="pixels / 255",
         validation_accuracy=validation,
         test_accuracy=test,
-        cost=Cost(parameters=861_620, file_bytes=3_520_000, p50_ms=6.25, p90_ms=6.5, peak_memory_mb=41.5),
+        cost=Cost(
+            parameters=861_620,
+            file_bytes=3_520_000,
+            p50_ms=6.25,
+            p90_ms=6.5,
+            peak_memory_mb=41.5,
+            p90_bound_ms=6.75,
+        ),
     )
 
 
-def _rival(name: str, method: str, accuracy: float, *, won: bool = False) -> RivalRecord:
+def _rival(name: str, method: str, accuracy: float, *, won: bool = False, **changes: Any) -> RivalRecord:
     return RivalRecord(
         name=name,
         method=method,
-        epochs=20,
+        epochs=3,
         validation_accuracy=accuracy,
         validation_loss=1 - accuracy,
         seconds=61.25,
         won=won,
+        losses=(1.75, 0.875, 0.5),
+        accuracies=(accuracy - 0.25, accuracy - 0.125, accuracy),
+        **changes,
     )
 
 

@@ -13,6 +13,7 @@ import onnxruntime
 import pytest
 from sample_data import blobs
 
+from hpmkd_edge.answers import digest_of_labeled, student_right
 from hpmkd_edge.bench.profile import write_profile
 from hpmkd_edge.bench.scoring import score
 from hpmkd_edge.cli import main
@@ -65,6 +66,14 @@ def test_a_run_folder_holds_everything_and_the_file_alone_is_enough(images_npz, 
     # The accuracy of the report is that of the file, on the test rows.
     scored = score(folder / "student.onnx", task.test.inputs.feeds(), task.test.labels)
     assert scored.accuracy == report.student.test_accuracy > 0.8
+    assert scored.standard_error == report.student.test_standard_error
+    assert report.answers.sha256 == digest_of_labeled(task.test, task.classes)
+    np.testing.assert_array_equal(student_right(report.answers), scored.predictions == scored.labels)
+    teacher_right = report.answers.both_right + report.answers.teacher_alone_right
+    assert teacher_right == round(report.best_teacher.test_accuracy * len(task.test))
+    for cost in (report.student.cost, report.best_teacher.cost):
+        assert cost.p90_bound_ms >= cost.p90_ms
+        assert cost.host == report.host.name
     assert report.student.cost.parameters * 10 <= report.teachers[0].cost.parameters
     assert report.teachers[0].trained_here
     assert any("No teacher was given" in note for note in report.notes)
@@ -210,6 +219,11 @@ def test_an_accuracy_that_is_missed_goes_round_again_and_says_why(tmp_path, brie
     # Trained, and in the race, or refused by the gate.
     assert "chain" in [one.component for one in report.rounds[-1].components]
     assert len(chains) == 1 or "accuracy" in report.rounds[1].reason
+    # Each intermediate is on record, and timed where the round ships.
+    for turn in report.rounds:
+        assert {member.size for member in turn.members} >= set(turn.chain[:-1])
+    assert report.rounds[-1].members
+    assert sum(any(member.p90_bound_ms for member in turn.members) for turn in report.rounds) <= 1
     assert report.verdict.exit_code == 1
 
 
@@ -251,6 +265,7 @@ def test_a_table_goes_the_whole_way_for_several_targets(table_csv, tmp_path, bri
     assert [report.target for report in reports] == ["host", "rpi5"]
     assert {i.name for i in session.get_inputs()} == {"size", "heat", "color"}
     assert reports[0].student.test_accuracy > 0.75
+    assert reports[0].answers.sha256 == reports[1].answers.sha256
     # A boosted ensemble has no count of parameters: its file is what the student's is ten times smaller than.
     for report in reports:
         assert report.student.cost.file_bytes * 10 <= report.teachers[0].cost.file_bytes
@@ -343,6 +358,12 @@ def test_an_interrupted_run_is_taken_up_and_ends_the_same(images_npz, tmp_path, 
     request = Request(data=str(images_npz), targets=("host",), epochs=40, rounds=1)
     (unbroken,) = compress(request, output=tmp_path / "whole")
     assert taken_up.student_sha256 == unbroken.student_sha256
+    assert taken_up.answers == unbroken.answers
+    first, second = (
+        [replace(one, p50_ms=None, p90_bound_ms=None) for one in report.rounds[0].members]
+        for report in (taken_up, unbroken)
+    )
+    assert first == second
     assert not (tmp_path / "run.partial").exists()
 
 

@@ -8,7 +8,7 @@ from sample_records import make_profile, make_target
 
 from hpmkd_edge import desk
 from hpmkd_edge.bench.profile import write_profile
-from hpmkd_edge.desk import Desk, read_given
+from hpmkd_edge.desk import Desk, Fed, read_given
 from hpmkd_edge.errors import BadConfiguration, BadReport, Interrupted
 from hpmkd_edge.export.artifact import Artifact
 
@@ -118,6 +118,25 @@ def test_a_record_of_half_a_student_is_of_none(files, asked, tmp_path):
 
     assert make_desk(given=(half,)).measured(whole) != half
     assert make_desk(given=(half,)).measured(files[1]) == half
+
+
+def test_a_teacher_is_measured_last_and_on_its_own_row(files, monkeypatch, tmp_path):
+    """What is between has its times alone; none of it is read back, or taken from a record that was handed in."""
+    asked = {}
+
+    def compare(paths, **rest):
+        asked.update(rest, paths=paths)
+        return tuple(make_profile(model=path.name) for path in paths)
+
+    monkeypatch.setattr(desk, "compare", compare)
+    teacher = Fed(path=tmp_path / "teacher.onnx", feeds={"y": np.ones((1, 3), np.float32)})
+    given = (make_profile(model_sha256=files[0].sha256),)
+    profiles = make_desk(given=given).beside(files[0], larger=files[1:], teacher=teacher)
+
+    assert [one.model for one in profiles] == ["int8.onnx", "fp32.onnx", "teacher.onnx"]
+    assert [list(feeds) for feeds in asked["feeds"]] == [["x"], ["x"], ["y"]]
+    assert asked["precisions"] == ["int8", "fp32", "fp32"]
+    assert asked["with_memory"] == [True, False, True]
 
 
 def test_a_stop_comes_after_the_measurements_are_saved(files, asked):

@@ -79,12 +79,12 @@ def test_a_report_comes_back_as_it_was_written(tmp_path, report):
 
 def test_a_report_is_json_of_one_line_for_all_samples(tmp_path):
     """People can read it, although it keeps every sample."""
-    path = tmp_path / "report.json"
-    write_report(make_report(), path)
+    path, report = tmp_path / "report.json", make_report()
+    write_report(report, path)
     text = path.read_text(encoding="utf-8")
 
     assert json.loads(text)["verdict"]["judgements"][0]["outcome"] == "met"
-    assert len(text.splitlines()) < 400
+    assert len(text.splitlines()) < len(report.profile.samples_ns)
     assert next(iter(json.loads(text))) == "schema"
 
 

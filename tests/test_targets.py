@@ -40,7 +40,10 @@ targets:
       peak_memory_mb: {fail: 64, warn: 32}
       accuracy: {min: 0.9}
       placement: {min_macs_share: 0.9, warn_macs_share: 0.95}
+      accuracy_for_size: [{model_size_mb: 0.1, min: 0.85},
+                          {model_size_mb: 1, min: 0.9}]
 """
+CURVE = BOARD[BOARD.index("[{model") : BOARD.rindex("]") + 1]
 
 
 def load(folder: Path, text: str) -> dict[str, Target]:
@@ -94,6 +97,7 @@ def test_a_file_adds_to_the_shipped_targets(tmp_path):
     assert (mine.host, mine.threads, mine.power_mode) == ("ssh://me@board:22", 2, "15W")
     assert [limit.percentile for limit in mine.budgets.latency_ms] == ["p50", "p99"]
     assert mine.budgets.model_size_mb is None
+    assert [(one.model_size_mb, one.min) for one in mine.budgets.accuracy_for_size or ()] == [(0.1, 0.85), (1, 0.9)]
     assert load(tmp_path, BOARD.replace("ssh://me@board:22", "null"))["mine"].host is None
     assert set(load(tmp_path, BOARD)) == {"mine", *load_targets()}
 
@@ -143,6 +147,14 @@ def test_an_unknown_target_is_answered_with_the_nearest():
         ("warn: 32", "warn: 64", "line 18: .*a warn below fail is needed"),
         ("warn: 32", "fail: 65", "line 18: .*the key stands in line 18 already"),
         ("min: 0.9", "min: 90", "line 19: .*a share from 0 to 1 is needed"),
+        ("mb: 1, min: 0.9", "mb: 1, mim: 0.9", r"line 22: .*accuracy_for_size.1.mim: there is no such key. .*'min'"),
+        ("{model_size_mb: 1, min: 0.9}", "{min: 0.9}", "line 22: .*accuracy_for_size.1: model_size_mb is missing"),
+        ("size_mb: 0.1,", "size_mb: 0,", "line 21: .*accuracy_for_size.0.model_size_mb: .* a size from 1e-06"),
+        ("size_mb: 0.1,", "size_mb: 2,", "line 22: .*accuracy_for_size.1.model_size_mb: 1 follows 2; sizes in growing"),
+        ("min: 0.85", "min: 0.95", "line 22: .*accuracy_for_size.1.min: 0.9 follows 0.95; of a larger model no less"),
+        ("min: 0.85", "min: 85", "line 21: .*accuracy_for_size.0.min: min is 85; a share from 0 to 1"),
+        (CURVE, "[]", "line 21: .*accuracy_for_size: no point was found"),
+        (CURVE, "0.9", "line 21: .*accuracy_for_size: 0.9 was found; a list is needed"),
         ("{min: 0.9}", "{relative_to: teacher}", "line 19: .*neither min nor max_drop"),
         ("warn_macs_share: 0.95", "warn_macs_share: 0.8", "line 20: .*a warn above the least is needed"),
         ("{p50: {warn: 1}, p99: {fail: 9.5}}", "{}", "line 17: .*no percentile was found"),

@@ -71,6 +71,8 @@ def test_every_figure_is_that_of_the_file_s_answers_to_raw_rows(table, tmp_path,
 
     assert report.student.test_accuracy == pytest.approx(r2_score(wanted, given.astype(np.float64)), abs=1e-9)
     assert report.student.misses.mae == pytest.approx(mean_absolute_error(wanted, given), rel=1e-6)
+    assert 0 < report.student.test_standard_error < 1
+    assert report.answers is None
     assert report.data.goal == "value"
     assert report.classes == ()
     assert report.rounds[0].parity_max_error < 1e-4

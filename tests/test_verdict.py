@@ -9,11 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_records import BOARD, FULL, HERE, make_foretold, make_host, make_profile, make_target
 
+from hpmkd_edge.accuracy_curve import CurvePoint
 from hpmkd_edge.bench.prediction import unknown_because
 from hpmkd_edge.bench.profile import Profile
 from hpmkd_edge.foretold import Foretold
 from hpmkd_edge.targets import AccuracyLimit, Budgets, ErrorLimit, LatencyLimit, Limit, PlacementLimit, Target
 from hpmkd_edge.verdict import (
+    Goal,
     Judgement,
     Outcome,
     Provenance,
@@ -410,3 +412,47 @@ def test_what_cannot_be_foretold_says_why_and_stays_open(allowed):
 
     assert (judged.outcome, judged.provenance, judged.value) == (Outcome.INCONCLUSIVE, Provenance.UNKNOWN, None)
     assert judged.reason == "unknown on board, 1 ms p90 on this host; not predicted: 5 are needed"
+
+
+CURVE = (CurvePoint(model_size_mb=0.1, min=0.85), CurvePoint(model_size_mb=1.0, min=0.9))
+
+
+def judge_for_size(model_bytes: int | None, accuracy: float | None, goal: Goal = "classes") -> Judgement:
+    target = make_target(budgets=Budgets(accuracy_for_size=CURVE))
+    return only(
+        judge(target, profile=None, model_bytes=model_bytes, accuracy=accuracy, teacher_accuracy=None, goal=goal)
+    )
+
+
+@pytest.mark.parametrize("goal", ["classes", "value"])
+@pytest.mark.parametrize(
+    ("model_bytes", "accuracy", "outcome", "limit"),
+    [
+        (50_000, 0.85, Outcome.MET, 0.85),
+        (50_000, 0.849, Outcome.BROKEN, 0.85),
+        (1_000_000, 0.89, Outcome.BROKEN, 0.9),
+        (9_000_000, 0.9, Outcome.MET, 0.9),
+        (50_000, None, Outcome.INCONCLUSIVE, 0.85),
+        (None, 0.99, Outcome.INCONCLUSIVE, None),
+        (0, 0.99, Outcome.INCONCLUSIVE, None),
+    ],
+)
+def test_a_larger_file_must_be_more_accurate(goal, model_bytes, accuracy, outcome, limit):
+    """By the limit at its own size; of classes, and of values by R²."""
+    judged = judge_for_size(model_bytes, accuracy, goal)
+
+    assert (judged.budget, judged.outcome, judged.limit) == ("accuracy_for_size", outcome, limit)
+
+
+def test_the_reason_says_which_size_asks_for_it():
+    """The limit is of that file alone."""
+    assert judge_for_size(1_000_000, 0.89).reason == "0.89 is below 0.9, the least at 1 MB"
+
+
+@given(st.floats(0, 1), st.integers(1, 10**8), st.integers(1, 10**8))
+def test_a_smaller_file_of_the_same_accuracy_never_comes_out_worse(accuracy, one, other):
+    """The curve does not fall."""
+    order = [Outcome.MET, Outcome.BROKEN]
+    small, large = (order.index(judge_for_size(size, accuracy).outcome) for size in sorted((one, other)))
+
+    assert small <= large

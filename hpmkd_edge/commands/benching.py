@@ -1,21 +1,25 @@
-"""`bench`: files side by side on several targets; `bench compare`: whether one became slower."""
+"""`bench`: models side by side on several targets, in several precisions; `bench compare`: what became slower."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, get_args
 
 import typer
 from typer.core import TyperGroup
 
-from hpmkd_edge.commands.options import Format, Output, TargetsFile
-from hpmkd_edge.conduct import reader_may_leave
+from hpmkd_edge.commands.options import Format, Output, Quiet, TargetsFile
+from hpmkd_edge.conduct import reader_may_leave, refuse, stopped_at_once
 from hpmkd_edge.errors import BadConfiguration, unknown
 
 if TYPE_CHECKING:
     from hpmkd_edge.bench.profile import Profile
-    from hpmkd_edge.targets import Target
+    from hpmkd_edge.bench_change import BenchChange
+    from hpmkd_edge.bench_plan import BenchWish
+    from hpmkd_edge.benched import BenchRecord, ChangeRecord
+    from hpmkd_edge.targets import Precision, Target
 
 MATRIX: Final = "files"
 RECORD: Final = ".json"
@@ -38,7 +42,7 @@ class FilesFirst(TyperGroup):
 
 app = typer.Typer(
     cls=FilesFirst,
-    help="Measure files side by side (`bench MODEL...`), or tell whether one became slower (`bench compare`).",
+    help="Measure models side by side (`bench MODEL...`), or tell what became slower (`bench compare`).",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -49,14 +53,27 @@ app = typer.Typer(
     epilog="""\b
 Examples:
   hpmkd-edge bench teacher.onnx student.onnx --target host
-  hpmkd-edge bench fp32.onnx int8.onnx --protocol standard --output bench.json""",
+  hpmkd-edge bench teacher.onnx student.onnx --precision fp32 --precision int8 --rows rows.npz --output bench.json
+  hpmkd-edge bench student.onnx --target host --target board --targets mine.yaml --protocol standard
+  hpmkd-edge bench --resume bench.json
+Exit codes: 0 all budgets met, 1 one is broken, 3 nothing could be measured, 4 a file failed, 5 a budget is open,
+130 interrupted.""",
 )
 def bench(
-    models: Annotated[list[Path], typer.Argument(help="ONNX files.", metavar="MODEL...")],
+    context: typer.Context,
+    models: Annotated[list[Path] | None, typer.Argument(help="ONNX files.", metavar="MODEL...")] = None,
     target: Annotated[
         list[str] | None, typer.Option(help="Whose runtime, threads and cost budgets; repeatable. [default: host]")
     ] = None,
     targets: TargetsFile = None,
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(help="Measure each model in it, made where it is missing; repeatable. [default: as they are]"),
+    ] = None,
+    rows: Annotated[
+        Path | None,
+        typer.Option(help="Arrays by the names of the models' inputs, to calibrate int8 on.", metavar="FILE.npz"),
+    ] = None,
     precision_of: Annotated[
         list[str] | None,
         typer.Option(help="What the record calls a file's precision. [default: what its graph carries]; repeatable.",
@@ -65,38 +82,68 @@ def bench(
     protocol: Annotated[str, typer.Option(help="How long to measure: quick, standard or mlperf.")] = "quick",
     shape: Shapes = None,
     output: Annotated[Path | None, typer.Option(help="Write all measurements here.", metavar="FILE")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Take up an interrupted benchmark, by its --output.", metavar="FILE")
+    ] = None,
+    no_history: Annotated[bool, typer.Option("--no-history", help="Keep nothing in the history.")] = False,
     format: Output = Format.TEXT,  # noqa: A002
+    quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    """Measure files in turn with each other on each target; ratios are to the first file."""
-    from hpmkd_edge.bench.protocol import SAMPLINGS
-    from hpmkd_edge.json_file import lay_out, write_json
-    from hpmkd_edge.report.gate import exit_code_of
-    from hpmkd_edge.report.matrix import flags_of, matrix_as_json, matrix_grid
-    from hpmkd_edge.report.terminal import open_console, say, show_grid
+    """Measure models in turn with each other on each target; ratios are to the first file."""
+    from hpmkd_edge.bench.measurement import compare
+    from hpmkd_edge.bench_plan import PARTIAL, find_interrupted
+    from hpmkd_edge.benchmark import measure_matrix
+    from hpmkd_edge.history import entry_of, keep
+    from hpmkd_edge.progress import hide_bars
     from hpmkd_edge.targets import find_target, load_targets
 
-    known = load_targets(targets)
-    wanted = [find_target(name, known) for name in dict.fromkeys(target or ["host"])]
-    if protocol not in SAMPLINGS:
-        raise unknown("protocol", protocol, SAMPLINGS)
-    _check_files(models)
-    precisions = _precisions(models, precision_of or ())
-    by_target = _measured(models, wanted, precisions, protocol, shape or ())
-    cells = [cell for row in by_target.values() for cell in row]
-    code = exit_code_of([cell.verdict for cell in cells])
-    found = matrix_as_json(cells, code)
-    if output is not None:
-        write_json(found, output)
+    if quiet:
+        hide_bars()
+    if resume is not None:
+        if models:
+            raise BadConfiguration(f"{models[0]} cannot go with --resume, which knows its models; leave it out.")
+        asked = ("target", "targets", "precision", "rows", "precision_of", "protocol", "shape", "output")
+        refuse(context, "--resume", asked, "which takes up a benchmark as it was asked for")
+        output = resume.with_name(resume.name.removesuffix(PARTIAL))
+        wish = find_interrupted(output)
+    else:
+        known = load_targets(targets)
+        wanted = [find_target(name, known) for name in dict.fromkeys(target or ["host"])]
+        wish = _wish(models or (), wanted, precision or (), rows, precision_of or (), protocol, shape or ())
+    with stopped_at_once(output) if output else nullcontext():
+        record = measure_matrix(wish, output=output, compare=compare)
+    if not no_history:
+        keep(
+            *(
+                entry_of(cell.profile, target=cell.target, model=cell.model)
+                for cell in record.cells
+                if cell.profile is not None
+            )
+        )
     with reader_may_leave():
-        if format is Format.JSON:
-            print(lay_out(found))
+        _show_matrix(record, format)
+    raise typer.Exit(record.exit_code)
+
+
+def _show_matrix(record: BenchRecord, format: Format) -> None:  # noqa: A002
+    from hpmkd_edge.report.machine import to_json
+    from hpmkd_edge.report.matrix import flags_of, matrix_grid
+    from hpmkd_edge.report.terminal import open_console, say, show_grid
+
+    if format is Format.JSON:
+        print(to_json(record))
+        return
+    console = open_console()
+    for name in record.targets:
+        grid = matrix_grid(record, name)
+        if any(cell.state == "measured" for cell in record.of_target(name)):
+            show_grid(console, grid)
         else:
-            console = open_console()
-            for name, row in by_target.items():
-                show_grid(console, matrix_grid(name, row))
-                for flag in flags_of(row):
-                    say(console, f"  {flag}")
-    raise typer.Exit(code)
+            say(console, f"\n{grid.title}", "bold")
+        for flag in flags_of(record, name):
+            say(console, f"  {flag}")
+    for note in record.notes:
+        say(console, f"• {note}")
 
 
 @app.command(
@@ -106,10 +153,12 @@ Examples:
   hpmkd-edge bench compare released.onnx new.onnx
   hpmkd-edge bench compare released.onnx new.onnx --tolerance 3
   hpmkd-edge bench compare released-profile.json new-profile.json
-Exit codes: 0 not slower, 1 slower beyond the tolerance, 5 inconclusive.""",
+  hpmkd-edge bench compare released-bench.json new-bench.json
+Exit codes: 0 not slower, 1 slower beyond the tolerance, 5 inconclusive, or not to be compared.""",
 )
 def compare_two(
-    before: Annotated[Path, typer.Argument(help="An ONNX file, or a profile of one.")],
+    context: typer.Context,
+    before: Annotated[Path, typer.Argument(help="An ONNX file, a profile of one, or a record of `bench`.")],
     after: Annotated[Path, typer.Argument(help="The same of what came after.")],
     target: Annotated[str, typer.Option(help="Whose runtime and threads to use.")] = "host",
     targets: TargetsFile = None,
@@ -118,73 +167,99 @@ def compare_two(
         list[str] | None, typer.Option(help="As for `bench`; repeatable.", metavar="NAME=PRECISION")
     ] = None,
     shape: Shapes = None,
-    output: Annotated[Path | None, typer.Option(help="Write both measurements here.", metavar="FILE")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write the comparison here.", metavar="FILE")] = None,
     format: Output = Format.TEXT,  # noqa: A002
 ) -> None:
     """Tell whether a model became slower: two files timed in turn, or two records by their reference model."""
+    from dataclasses import asdict
+
     from hpmkd_edge.bench.change import change_between
-    from hpmkd_edge.json_file import lay_out, write_json
-    from hpmkd_edge.report.matrix import change_grid, change_sentence, comparison_as_json
-    from hpmkd_edge.report.terminal import open_console, say, show_grid
+    from hpmkd_edge.bench_change import compare_records
+    from hpmkd_edge.benched import SCHEMA, change_record, read_bench, schema_of
+    from hpmkd_edge.json_file import write_json
     from hpmkd_edge.targets import find_target, load_targets
 
     pair = [before, after]
     _check_files(pair)
-    precisions = _precisions(pair, precision_of or ())
-    first, second = _two_profiles(pair, find_target(target, load_targets(targets)), precisions, shape or ())
-    change = change_between(first, second, tolerance=tolerance / 100)
-    found = comparison_as_json(first, second, change)
+    found: BenchChange | ChangeRecord
+    if any(path.suffix == RECORD and schema_of(path) == SCHEMA for path in pair):
+        idle = ("target", "targets", "precision_of", "shape")
+        refuse(context, "two records of bench", idle, "which were measured already")
+        found = compare_records(read_bench(before), read_bench(after), tolerance=tolerance / 100)
+    else:
+        precisions = _precisions(pair, precision_of or ())
+        first, second = _two_profiles(pair, find_target(target, load_targets(targets)), precisions, shape or ())
+        found = change_record(first, second, change_between(first, second, tolerance=tolerance / 100))
     if output is not None:
-        write_json(found, output)
+        write_json(asdict(found), output)
     with reader_may_leave():
-        if format is Format.JSON:
-            print(lay_out(found))
-        else:
-            console = open_console()
-            show_grid(console, change_grid(first, second))
-            say(console, change_sentence(first, second, change))
-    raise typer.Exit(change.exit_code)
+        _show_change(found, format)
+    raise typer.Exit(found.exit_code)
 
 
-def _measured(
-    models: Sequence[Path], wanted: Sequence[Target], precisions: Sequence[str], protocol: str, shape: Sequence[str]
-) -> dict[str, list[Any]]:
-    """Return the cells of each target; targets of one runtime, board and number of threads share a measurement."""
-    from hpmkd_edge.bench.measurement import compare
+def _show_change(found: BenchChange | ChangeRecord, format: Format) -> None:  # noqa: A002
+    from hpmkd_edge.bench_change import BenchChange
+    from hpmkd_edge.report.machine import to_json
+    from hpmkd_edge.report.matrix import (
+        bench_change_grid,
+        bench_change_sentences,
+        change_grid,
+        change_sentence,
+    )
+    from hpmkd_edge.report.terminal import open_console, say, show_grid
+
+    if format is Format.JSON:
+        print(to_json(found))
+        return
+    console = open_console()
+    if isinstance(found, BenchChange):
+        show_grid(console, bench_change_grid(found))
+        for sentence in bench_change_sentences(found):
+            say(console, f"  {sentence}")
+    else:
+        show_grid(console, change_grid(found.before, found.after))
+        say(console, change_sentence(found))
+
+
+def _wish(
+    models: Sequence[Path],
+    wanted: Sequence[Target],
+    make: Sequence[str],
+    rows: Path | None,
+    precision_of: Sequence[str],
+    protocol: str,
+    shapes: Sequence[str],
+) -> BenchWish:
+    """Check what was typed, and look at every file."""
     from hpmkd_edge.bench.protocol import SAMPLINGS
-    from hpmkd_edge.bench.runtimes.choose import choose_runtime
-    from hpmkd_edge.bench.runtimes.feeds import feeds_of_files, parse_shapes
-    from hpmkd_edge.report.matrix import Cell, against_first
-    from hpmkd_edge.verdict import judge_cost
+    from hpmkd_edge.bench.runtimes.feeds import parse_shapes
+    from hpmkd_edge.bench_plan import BenchWish
 
-    for one in wanted:
-        if one.host is None:
-            choose_runtime(one.runtime)  # before minutes are spent on another
-    feeds = feeds_of_files(models, shapes=parse_shapes(shape))
-    taken: dict[tuple[str, int, str | None], tuple[Profile, ...]] = {}
-    by_target = {}
-    for one in wanted:
-        how = (one.runtime, one.threads, one.host)
-        if how not in taken:
-            taken[how] = compare(
-                models,
-                feeds=feeds,
-                runtime=one.runtime,
-                sampling=SAMPLINGS[protocol],
-                threads=one.threads,
-                precisions=precisions,
-                host=one.host,
+    if not models:
+        raise BadConfiguration("no model was given; an ONNX file is needed, or --resume FILE.")
+    if protocol not in SAMPLINGS:
+        raise unknown("protocol", protocol, SAMPLINGS)
+    precisions = tuple(map(_precision, dict.fromkeys(make)))
+    if rows is not None and "int8" not in precisions:
+        raise BadConfiguration("--rows calibrates int8, and --precision int8 is not asked for; leave it out.")
+    if rows is not None and not rows.is_file():
+        raise BadConfiguration(f"there is no file {rows.absolute()}; an .npz of rows is needed.")
+    parse_shapes(shapes)
+    _check_files(models)
+    for path in models:
+        if path.suffix == RECORD:
+            raise BadConfiguration(
+                f"{path} is a record; `hpmkd-edge bench compare` takes those, and an ONNX file is needed."
             )
-        by_target[one.name] = [
-            Cell(
-                target=one.name,
-                profile=profile,
-                against_first=change,
-                verdict=judge_cost(one, profile=profile, model_bytes=profile.model_bytes),
-            )
-            for profile, change in zip(taken[how], against_first(taken[how]), strict=True)
-        ]
-    return by_target
+    return BenchWish(
+        models=tuple(path.absolute() for path in models),
+        own=tuple(_precisions(models, precision_of)),
+        targets=tuple(wanted),
+        make=precisions,
+        protocol=protocol,
+        shapes=tuple(shapes),
+        rows=rows and rows.absolute(),
+    )
 
 
 def _two_profiles(
@@ -246,12 +321,11 @@ def _check_files(paths: Sequence[Path]) -> None:
                 )
 
 
-def _precisions(models: Sequence[Path], given: Sequence[str]) -> list[str]:
+def _precisions(models: Sequence[Path], given: Sequence[str]) -> list[Precision]:
     """Return the precision of each model: as *given* by its path, name or name without ending, or its graph's."""
     from hpmkd_edge.export.artifact import precision_of
-    from hpmkd_edge.targets import Precision
 
-    found: dict[Path, str] = {}
+    found: dict[Path, Precision] = {}
     for one in given:
         name, _, precision = one.rpartition("=")
         if not name:
@@ -264,8 +338,16 @@ def _precisions(models: Sequence[Path], given: Sequence[str]) -> list[str]:
             raise BadConfiguration(
                 f"--precision-of is {one!r}, and {len(meant)} files have that name; a path is needed."
             )
-        if precision not in get_args(Precision):
-            raise unknown("precision", precision, get_args(Precision))
-        found[meant.pop()] = precision
+        found[meant.pop()] = _precision(precision)
     # A record has its own.
     return [found.get(path) or ("fp32" if path.suffix == RECORD else precision_of(path)) for path in models]
+
+
+def _precision(name: str) -> Precision:
+    from hpmkd_edge.targets import Precision
+
+    known: tuple[Precision, ...] = get_args(Precision)
+    found = next((one for one in known if one == name), None)
+    if found is None:
+        raise unknown("precision", name, known)
+    return found

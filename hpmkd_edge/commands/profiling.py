@@ -36,6 +36,7 @@ def profile(
     ] = None,
     protocol: Annotated[str, typer.Option(help="How long to measure: quick, standard or mlperf.")] = "quick",
     output: Annotated[Path | None, typer.Option(help="Write the measurement here.", metavar="FILE")] = None,
+    no_history: Annotated[bool, typer.Option("--no-history", help="Keep nothing in the history.")] = False,
     format: Output = Format.TEXT,  # noqa: A002
 ) -> None:
     """Measure a model file here or on a board, and judge what it costs; accuracy is the gate's."""
@@ -46,6 +47,7 @@ def profile(
     from hpmkd_edge.errors import unknown
     from hpmkd_edge.export.artifact import follows_another, precision_of
     from hpmkd_edge.export.inspection import inspect_file, weight_files
+    from hpmkd_edge.history import entry_of, keep
     from hpmkd_edge.report.gate import exit_code_of
     from hpmkd_edge.report.machine import verdicts_to_json
     from hpmkd_edge.report.terminal import show_verdicts
@@ -74,6 +76,8 @@ def profile(
     )
     if output is not None:
         write_profile(measured, output)
+    if not no_history:
+        keep(entry_of(measured, target=wanted.name))
     shipped = [file for path in (model, preprocessing) if path for file in (path, *weight_files(path))]
     verdict = judge_cost(wanted, profile=measured, model_bytes=sum(file.stat().st_size for file in shipped))
     with reader_may_leave():

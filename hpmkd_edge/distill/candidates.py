@@ -14,6 +14,7 @@ from hpmkd_edge.distill.lesson import Lesson
 from hpmkd_edge.distill.torch_link import Trained
 from hpmkd_edge.plan.chain import Chain
 from hpmkd_edge.plan.settings import Settings
+from hpmkd_edge.students.family import Size
 from hpmkd_edge.students.inherit import Start
 
 
@@ -66,12 +67,28 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Intermediate:
+    """A size between teacher and student that was trained for a chain.
+
+    Attributes:
+        taught: whether it was good enough to teach those after it.
+        rival: the name of the way to train that its chain led to; None where the chain was cut before there was one.
+    """
+
+    size: Size
+    trained: Trained
+    taught: bool
+    rival: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Race:
     """All finishers in the order of their start; the winner ships.
 
     Attributes:
         settings: what all rivals shared.
         chains: the sizes of each chain that was trained.
+        intermediates: of all chains, also of one that was cut short, in the order of their training.
     """
 
     finishes: tuple[Finish, ...]
@@ -79,6 +96,7 @@ class Race:
     findings: tuple[Finding, ...]
     settings: Settings
     chains: tuple[Chain, ...] = ()
+    intermediates: tuple[Intermediate, ...] = ()
 
     @property
     def winner(self) -> Finish:
@@ -108,6 +126,7 @@ def race_of(
     findings: Sequence[Finding],
     settings: Settings,
     chains: Sequence[Chain] = (),
+    intermediates: Sequence[Intermediate] = (),
 ) -> Race:
     """Compare each finisher with labels alone and with plain KD, the first two.
 
@@ -122,5 +141,10 @@ def race_of(
         for earlier in range(min(later, 2))
     )
     return Race(
-        finishes=tuple(finishes), duels=duels, findings=tuple(findings), settings=settings, chains=tuple(chains)
+        finishes=tuple(finishes),
+        duels=duels,
+        findings=tuple(findings),
+        settings=settings,
+        chains=tuple(chains),
+        intermediates=tuple(intermediates),
     )

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from hpmkd_edge.bench.comparison import Gain
 from hpmkd_edge.bench.grading import brief, stated
-from hpmkd_edge.distill.candidates import Duel, Finding, Finish, Race, Rival, duel, merit, race_of
+from hpmkd_edge.distill.candidates import Duel, Finding, Finish, Intermediate, Race, Rival, duel, merit, race_of
 from hpmkd_edge.distill.configuration import Experience, Settle, Settled
 from hpmkd_edge.distill.lesson import Lesson, View
-from hpmkd_edge.distill.links import forge
+from hpmkd_edge.distill.links import Links, forge
 from hpmkd_edge.distill.methods.table import feels_temperature
 from hpmkd_edge.distill.mixture import Mixture
 from hpmkd_edge.distill.sequential import follow
@@ -97,6 +97,7 @@ class _Course:
         self.finishes: list[Finish] = []
         self.findings: list[Finding] = []
         self.chains: list[Chain] = []
+        self.intermediates: list[Intermediate] = []
         self.recipe = NEUTRAL
 
     def run(self, between: Sequence[Size]) -> Race:
@@ -122,6 +123,7 @@ class _Course:
             findings=self.findings,
             settings=self.workshop.settings,
             chains=self.chains,
+            intermediates=self.intermediates,
         )
 
     @property
@@ -249,15 +251,25 @@ class _Course:
                 f" student on labels alone ({brief(direct, values=curriculum.values)}): it does not teach",
             )
         if not links.members:
+            self.keep_intermediates(links, None)
             return None
         names = ", ".join(member.size.label for member in links.members)
         rival = replace(head.rival, name=f"chain through {names}", lesson=links.lesson, start=links.start)
+        self.keep_intermediates(links, rival.name)
         self.train([rival])
         self.chains.append(Chain(sizes=(*sizes, self.end)))
         compared = self.compare(self.finishes[-1], shorter)
         began = f"begun from {links.start.source}'s weights" if links.start else "begun from random weights"
         self.say("chain", f"through {names}, {began}", compared)
         return compared.gain if links.weak is None else None
+
+    def keep_intermediates(self, links: Links, rival: str | None) -> None:
+        """Keep what was trained for a chain, and which *rival* it led to."""
+        trained = [*links.members, *([] if links.weak is None else [links.weak])]
+        self.intermediates += [
+            Intermediate(size=one.size, trained=one.trained, taught=one is not links.weak, rival=rival)
+            for one in trained
+        ]
 
     def follow_stages(self) -> None:
         """Teach by one loss after the other, where stages are asked for."""

@@ -19,6 +19,7 @@ from hpmkd_edge.distill.torch_link import Trained, train_link
 from hpmkd_edge.distill.training import VALIDATION_BATCH, predict
 from hpmkd_edge.plan.settings import Settings
 from hpmkd_edge.tasks.task import Rows
+from hpmkd_edge.tracking.journal import Tell, nobody
 
 EPOCHS_SHARE: Final = 0.1
 RATE_SHARE: Final = 0.1
@@ -50,6 +51,7 @@ def train_quantized(
     label: str,
     calibration_rows: Rows,
     threads: int | None = None,
+    tell: Tell = nobody,
 ) -> Trained:
     """Train a finished student so that its int8 file answers as it does; see `torch_link.train_link`.
 
@@ -66,6 +68,7 @@ def train_quantized(
         label: for the progress bar.
         calibration_rows: training rows that give the ranges of what flows between layers.
         threads: of this training; None for what torch has.
+        tell: called with each epoch when it is over.
 
     Returns:
         A plain fp32 module without the batch norms that could be folded, its weights on the grids of int8. Accuracy,
@@ -95,6 +98,7 @@ def train_quantized(
         stop=stop,
         label=label,
         threads=threads,
+        tell=tell,
     )
     learned = copy_weights(trained.module, deepcopy(plain))
     after = predict(as_int8(learned), lesson, lesson.validation)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from torch import Tensor
 
@@ -31,12 +32,12 @@ def follow(
         maps: gives the teacher's features for each view; asked only if a stage teaches by features.
 
     Returns:
-        The last stage's training; its seconds are those of all stages.
+        The last stage's training; its seconds, epochs and curves are those of all stages.
     """
     start: Start | None = None
     reference: Reference | None = None
-    seconds, path = 0.0, "stages"
-    trained: Trained | None = None
+    path = "stages"
+    done: list[Trained] = []
     for number, stage in enumerate(plan.stages, 1):
         features = maps() if is_feature_method(stage.method) else ()
         path = f"{path} {stage}{_digest_of(features)}"
@@ -54,12 +55,20 @@ def follow(
             start=start,
         )
         (trained,) = workshop.train_all([assignment])
-        seconds += trained.seconds
+        done.append(trained)
         start = Start(source=f"stage {number}", weights=trained.module.state_dict())
         if number < len(plan.stages):
             reference = _reference(trained, lesson, plan.stages[number])
-    assert trained is not None
-    return replace(trained, seconds=seconds, epochs=plan.epochs)
+    *earlier, last = done
+    return replace(
+        last,
+        best_epoch=sum(stage.epochs for stage in earlier) + last.best_epoch,
+        epochs=plan.epochs,
+        seconds=sum(stage.seconds for stage in done),
+        temperatures=tuple(chain.from_iterable(stage.temperatures for stage in done)),
+        losses=tuple(chain.from_iterable(stage.losses for stage in done)),
+        accuracies=tuple(chain.from_iterable(stage.accuracies for stage in done)),
+    )
 
 
 def _digest_of(maps: Sequence[Tensor]) -> str:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
+from hpmkd_edge.distill.epochs import epochs_of
 from hpmkd_edge.distill.lesson import Lesson
 from hpmkd_edge.distill.step import PLAIN, SHARED_BATCH, StepPlan, on_threads, threads_for
 from hpmkd_edge.distill.tabular_link import TabularTraining, may_compile
@@ -27,6 +28,7 @@ from hpmkd_edge.errors import Interrupted, TrainingFailed
 from hpmkd_edge.plan.settings import Settings
 from hpmkd_edge.progress import hidden
 from hpmkd_edge.students.mlp import linear_layers
+from hpmkd_edge.tracking.journal import Epoch, Tell, nobody
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,7 @@ class Trained:
         best_epoch: counted from 1.
         seconds: of training, over all sittings.
         temperatures: of each epoch; empty where nobody teaches.
+        losses, accuracies: of each epoch: the mean loss that was trained on, and the score on validation rows.
         schedule: what moved them: for "auto" what that has chosen.
     """
 
@@ -56,6 +59,8 @@ class Trained:
     epochs: int
     seconds: float
     temperatures: tuple[float, ...] = ()
+    losses: tuple[float, ...] = ()
+    accuracies: tuple[float, ...] = ()
     schedule: str = "constant"
 
 
@@ -99,6 +104,7 @@ def train_link(
     label: str,
     plan: StepPlan = PLAIN,
     threads: int | None = None,
+    tell: Tell = nobody,
 ) -> Trained:
     """Train *module* on *lesson*; a training that *saved* holds is taken up where it was left.
 
@@ -112,6 +118,7 @@ def train_link(
         label: for the progress bar.
         plan: how a step is computed.
         threads: of this training; None for what torch has. A batch too small to be shared gets one.
+        tell: called with each epoch when it is over; of a training that is taken up, also with those before.
 
     Raises:
         TrainingFailed: the loss is no longer finite.
@@ -124,6 +131,13 @@ def train_link(
     if saved.exists():
         training.restore(saved)
     progress = training.progress
+
+    def epochs(since: int) -> Iterator[Epoch]:
+        curves = (progress.losses, progress.accuracies, progress.temperatures)
+        return epochs_of(*curves, settings=settings, rows=len(lesson.labels), since=since)
+
+    for earlier in epochs(0):
+        tell(earlier)
     began = last_saved = time.monotonic()
     before = progress.seconds
 
@@ -150,6 +164,9 @@ def train_link(
                     f"{label}: the student's answers are not finite after epoch {progress.epoch} at a learning rate of"
                     f" {settings.learning_rate:g}; check the inputs' scale and the teacher's logits."
                 )
+            progress.note(mean, accuracy)
+            for latest in epochs(progress.epoch - 1):
+                tell(latest)
             bar.update()
             bar.set_postfix(loss=f"{mean:.3f}", accuracy=f"{accuracy:.4f}", refresh=False)
             if stop():
@@ -173,5 +190,7 @@ def train_link(
         epochs=settings.epochs,
         seconds=progress.seconds,
         temperatures=tuple(progress.temperatures),
+        losses=tuple(progress.losses),
+        accuracies=tuple(progress.accuracies),
         schedule=progress.temperature.strategy or settings.schedule,
     )

@@ -25,6 +25,7 @@ from hpmkd_edge.plan.settings import Settings
 WARM_UP: Final = 0.05  # share of the steps
 VALIDATION_BATCH: Final = 1024
 BLOCKS: Final = 8  # of an epoch, for the temperature's scheduler
+_PLAIN: Final = ("epoch", "seconds", "temperatures", "losses", "accuracies", "best")  # of a progress, in its file
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
@@ -78,19 +79,20 @@ class Progress:
     epoch: int = 0
     seconds: float = 0.0
     temperatures: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    accuracies: list[float] = field(default_factory=list)
     best: dict[str, Any] = field(
         default_factory=lambda: {"accuracy": -math.inf, "loss": math.inf, "epoch": 0, "weights": {}}
     )
 
     def as_state(self) -> dict[str, Any]:
         """Return it as plain values and tensors, for a file."""
-        plain = {name: getattr(self, name) for name in ("epoch", "seconds", "temperatures", "best")}
-        return {"temperature": self.temperature.as_dict(), **plain}
+        return {"temperature": self.temperature.as_dict(), **{name: getattr(self, name) for name in _PLAIN}}
 
     @classmethod
     def of_state(cls, state: Mapping[str, Any]) -> Progress:
         """Return what `as_state` has written."""
-        plain = {name: state[name] for name in ("epoch", "seconds", "temperatures", "best")}
+        plain = {name: state[name] for name in _PLAIN}
         return cls(temperature=TemperatureState.from_dict(state["temperature"]), **plain)
 
     def end_epoch(self, heat: float | None, blocks: Sequence[float], gap: Callable[[], float]) -> None:
@@ -107,6 +109,11 @@ class Progress:
             self.temperatures.append(heat)
             if math.isfinite(sum(blocks)):
                 self.temperature = advance(self.temperature, blocks, gap())
+
+    def note(self, loss: float, accuracy: float) -> None:
+        """Keep what an epoch gave: the mean loss that was trained on, and the score on validation rows."""
+        self.losses.append(loss)
+        self.accuracies.append(accuracy)
 
     def offer(self, accuracy: float, loss: float, weights: Callable[[], dict[str, Tensor]]) -> None:
         """Keep the *weights* of the epoch if they are the best on validation rows so far."""

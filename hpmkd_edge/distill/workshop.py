@@ -12,13 +12,14 @@ from functools import cache
 from math import prod
 from pathlib import Path
 from threading import Event
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
 from torch import nn
 
 from hpmkd_edge import kernels
+from hpmkd_edge.distill.epochs import epochs_of
 from hpmkd_edge.distill.executors import WORTH_PROCESSES_S, InProcess
 from hpmkd_edge.distill.lesson import Lesson
 from hpmkd_edge.distill.pipeline import Executor, Job, Rates, run_jobs
@@ -31,6 +32,7 @@ from hpmkd_edge.store.objects import Store
 from hpmkd_edge.students.family import Family, Shape, Size
 from hpmkd_edge.students.inherit import Start, begin, digest_of_weights
 from hpmkd_edge.students.mlp import linear_layers
+from hpmkd_edge.tracking.journal import Journal, Tell, nobody
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ log = logging.getLogger(__name__)
 # not be right on other machines, but always the same: a training on other numbers of threads rounds differently.
 USUAL_S: Final = 6e-11
 STEP_COST: Final = 2e7
+CURVES: Final = ("losses", "accuracies", "temperatures")
 
 
 def _plain(_family: Family, _size: Size) -> StepPlan:
@@ -71,6 +74,7 @@ class Order:
 
     Attributes:
         compiled: whether the loops of `tabular_link` train it.
+        tell: called with each epoch, in whichever process this is; it changes no outcome.
     """
 
     family: Family
@@ -82,6 +86,7 @@ class Order:
     threads: int
     compiled: bool
     saved: Path
+    tell: Tell
 
 
 def carry_out(_context: object, stop: Callable[[], bool], order: Order, module: nn.Module | None = None) -> str | None:
@@ -120,6 +125,7 @@ def _train(order: Order, stop: Callable[[], bool], module: nn.Module) -> Trained
         label=asked.label,
         plan=order.plan,
         threads=order.threads,
+        tell=order.tell,
     )
 
 
@@ -137,6 +143,7 @@ class Workshop:
         plan_of: how a step of a size is computed.
         rates: learns how long trainings take, for the progress bar and the order of jobs.
         spent: grows with the seconds of each training, also of one that was found: by its key.
+        journal: where epochs are written down for those who follow the run; None where nobody does.
     """
 
     family: Family
@@ -151,6 +158,11 @@ class Workshop:
     plan_of: Callable[[Family, Size], StepPlan] = _plain
     rates: Rates = field(default_factory=Rates)
     spent: dict[str, float] = field(default_factory=dict)
+    journal: Journal | None = None
+
+    def teller(self, label: str, key: str) -> Tell:
+        """Return what is to be told of each epoch of the training called *label*, whose name by content is *key*."""
+        return nobody if self.journal is None else self.journal.teller(label, key)
 
     def train(self, size: Size, lesson: Lesson, label: str, *, start: Start | None = None) -> Trained:
         """Train one student of *size*, or take up or read back the training that folder or store hold.
@@ -269,6 +281,7 @@ class Workshop:
             threads=threads,
             compiled=compiled,
             saved=self.folder / f"{key}.pt",
+            tell=self.teller(assignment.label, key),
         )
 
     def _find(self, order: Order) -> Trained | None:
@@ -283,7 +296,10 @@ class Workshop:
         module = self.family.build(order.assignment.size, self.shape, self.seed)
         module.load_state_dict(kept.pop("weights"))
         logits = np.asarray(kept.pop("logits").numpy(), np.float32)
-        trained = Trained(module=module.eval(), logits=logits, **{**kept, "temperatures": tuple(kept["temperatures"])})
+        curves: dict[str, Any] = {name: tuple(kept.pop(name)) for name in CURVES}
+        for epoch in epochs_of(**curves, settings=order.settings, rows=len(order.assignment.lesson.labels)):
+            order.tell(epoch)
+        trained = Trained(module=module.eval(), logits=logits, **curves, **kept)
         self.spent[order.saved.stem] = trained.seconds
         return trained
 
@@ -329,7 +345,7 @@ class Workshop:
             kept: dict[str, object] = {
                 "weights": trained.module.state_dict(),
                 "logits": torch.from_numpy(trained.logits),
-                "temperatures": list(trained.temperatures),
+                **{name: list(getattr(trained, name)) for name in CURVES},
             }
             for name in ("accuracy", "loss", "best_epoch", "epochs", "seconds", "schedule"):
                 kept[name] = getattr(trained, name)

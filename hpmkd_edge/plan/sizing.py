@@ -13,7 +13,7 @@ from hpmkd_edge.students.family import Size
 from hpmkd_edge.verdict import AT_LEAST, Judgement, Outcome, Verdict
 
 # The budgets that a larger student may meet; all others are costs.
-SHORT: Final = ("accuracy", "r2", "mae")
+SHORT: Final = ("accuracy", "r2", "mae", "accuracy_for_size")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

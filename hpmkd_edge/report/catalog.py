@@ -56,6 +56,9 @@ def _budgets(target: Target) -> list[tuple[str, str]]:
             also = " (of values in R²)" if score == "accuracy" and budgets.r2 is None else ""
             parts.append(f"at most {asked.max_drop:g} below the best teacher{also}")
         found.append((score, ", ".join(parts)))
+    if budgets.accuracy_for_size is not None:
+        points = ", ".join(f"{one.min:g} at {one.model_size_mb:g} MB" for one in budgets.accuracy_for_size)
+        found.append(("accuracy_for_size", f"at least {points}"))
     if budgets.mae is not None:
         found.append(("mae", f"at most {budgets.mae.max:g}, in the label's units"))
     return found

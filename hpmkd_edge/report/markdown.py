@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from hpmkd_edge.record import Report, RoundRecord
+from typing import Final
+
+from hpmkd_edge.record import AnswersRecord, Report, RoundRecord
+from hpmkd_edge.report.answer_rows import by_class, disagreements, who_is_right, worst_first
 from hpmkd_edge.report.figures import SCORES, share
+from hpmkd_edge.report.model_rows import members, models
+from hpmkd_edge.report.points import points_of
 from hpmkd_edge.report.precisions import precisions
 from hpmkd_edge.report.rows import (
     Grid,
@@ -19,6 +24,8 @@ from hpmkd_edge.report.rows import (
     teachers,
 )
 from hpmkd_edge.verdict import Goal
+
+WORST: Final = 20
 
 
 def to_markdown(report: Report) -> str:
@@ -36,10 +43,13 @@ def to_markdown(report: Report) -> str:
         parts += ["To settle what is unknown, on the board:", f"```sh\n{report.board_command}\n```"]
     parts += section(against_teacher(report))
     parts.append("Latencies were taken interleaved, in one process; memory in a process of its own.")
+    parts += section(models(points_of(report), report.data.goal))
     parts += section(teachers(report)) + section(probes(report))
     for turn in report.rounds:
         title = round_title(turn)
         parts += [f"## {escaped(title)}", escaped(turn.reason), table(rivals(turn, title, report.data.goal))]
+        if turn.members:
+            parts += ["Between teacher and student, on validation rows:", table(members(turn, report.data.goal))]
         if turn.gains:
             parts.append(table(gains(turn)))
         if turn.components:
@@ -50,9 +60,24 @@ def to_markdown(report: Report) -> str:
             f"{_parity(turn, report.data.goal)} Judged on validation rows, {escaped(headline(turn.verdict))}:",
             table(judgements_in_full(turn.verdict)),
         ]
+    if report.answers is not None:
+        parts += _answers(report.answers)
     settings = Grid(title="Settings", header=("setting", "value"), rows=report.settings)
     parts += section(settings) + section(environment(report))
     return "\n\n".join(parts) + "\n"
+
+
+def _answers(found: AnswersRecord) -> list[str]:
+    classes = worst_first(found)
+    title = "Accuracy by class"
+    if len(classes) > WORST:
+        title += f", the worst {WORST} of {len(classes)}"
+    return [
+        *section(by_class(title, classes[:WORST])),
+        f"## Teacher and student disagree on {found.disagreeing:,} of {found.rows:,} test rows",
+        table(who_is_right(found)),
+        *([table(disagreements(found))] if found.disagreements else []),
+    ]
 
 
 def _parity(turn: RoundRecord, goal: Goal) -> str:

@@ -1,91 +1,113 @@
-"""Files measured side by side, and what became of one's speed, as tables and as JSON."""
+"""Files measured side by side, and what became of their speed, as tables of text and sentences."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from dataclasses import asdict
+from typing import Any, Protocol
 
-from hpmkd_edge.bench.change import Change, change_between
+from hpmkd_edge.bench.change import Change
 from hpmkd_edge.bench.profile import Profile
+from hpmkd_edge.bench_change import BenchChange
+from hpmkd_edge.benched import BenchRecord, Cell, ChangeRecord, Ratio, against, ratio_of
 from hpmkd_edge.report.figures import NONE, quantity
 from hpmkd_edge.report.rows import Grid, worded
-from hpmkd_edge.verdict import Verdict
-
-SCHEMA: Final = "hpmkd-edge/bench/1"
-CHANGE_SCHEMA: Final = "hpmkd-edge/change/1"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """One file on one target.
+class Interval(Protocol):
+    """A ratio of times, after over before, with its 95 % interval."""
 
-    Attributes:
-        against_first: its time over the first file's, timed in turn with it; None for the first, and where too few
-            runs were timed.
-        verdict: on the cost budgets.
-    """
+    @property
+    def ratio(self) -> float: ...
 
-    target: str
-    profile: Profile
-    against_first: Change | None
-    verdict: Verdict
+    @property
+    def low(self) -> float: ...
+
+    @property
+    def high(self) -> float: ...
 
 
-def matrix_grid(target: str, cells: Sequence[Cell]) -> Grid:
+def matrix_grid(record: BenchRecord, target: str) -> Grid:
     """Return the table of one target, a row for each file."""
-    first = cells[0].profile
+    cells = record.of_target(target)
+    first = next((cell.profile for cell in cells if cell.profile is not None), None)
+    where = "not measured" if first is None else f"{first.runtime} {first.runtime_version} on {first.host.model}"
     header = ("file", "is", "p50 ms", "p90 ≤", "ratio", "MB", "memory", "budgets")
-    return Grid(
-        title=f"{target}: {first.runtime} {first.runtime_version} on {first.host.model}",
-        header=header,
-        numbers=header[2:-1],
-        rows=tuple(_row(cell) for cell in cells),
-    )
+    return Grid(title=f"{target}: {where}", header=header, numbers=header[2:-1], rows=tuple(map(_row, cells)))
 
 
 def _row(cell: Cell) -> tuple[str, ...]:
     profile = cell.profile
+    if profile is None or cell.outcome is None:
+        return (cell.model, cell.precision, *[NONE] * 5, cell.state)
     return (
-        profile.model,
-        profile.precision,
-        quantity(profile.p50_ms, ""),
-        quantity(profile.percentile_bound_ms(90), ""),
-        NONE if cell.against_first is None else _times(cell.against_first),
+        cell.model,
+        cell.precision,
+        quantity(cell.p50_ms, ""),
+        quantity(cell.p90_bound_ms, ""),
+        NONE if cell.against_first is None else times(cell.against_first),
         quantity(profile.model_bytes / 1e6, ""),
         quantity(profile.peak_memory_mb, ""),
-        worded(cell.verdict.outcome),
+        worded(cell.outcome),
     )
 
 
-def _times(change: Change) -> str:
+def times(change: Ratio) -> str:
+    """Return a ratio with half of its interval."""
     return f"{change.ratio:.3g} ±{(change.high - change.low) / 2:.1g}"
 
 
-def flags_of(cells: Sequence[Cell]) -> tuple[str, ...]:
-    """Return a sentence for each reason against a record, and for each other precision slower than the first."""
-    said = [f"{cell.profile.model}: {flag}" for cell in cells for flag in cell.profile.flags]
+def flags_of(record: BenchRecord, target: str) -> tuple[str, ...]:
+    """Return why files of *target* were not measured, what speaks against records, and which precisions are slower.
+
+    A sentence each; one that holds for several files is said once.
+    """
+    cells = record.of_target(target)
+    said = list(dict.fromkeys(cell.reason for cell in cells if cell.reason is not None))
+    several = len(record.precisions) > 1
+    flagged: dict[str, list[str]] = {}
     for cell in cells:
-        change = cell.against_first
-        cheaper = cell.profile.precision != cells[0].profile.precision
-        if change is not None and cheaper and change.low > 1:
-            said.append(f"{cell.profile.model}: {cell.profile.precision} is slower here, {percent(change)}.")
+        for flag in cell.flags:
+            flagged.setdefault(flag, []).append(f"{cell.model} in {cell.precision}" if several else cell.model)
+    measured = [cell for cell in cells if cell.profile is not None]
+    for flag, names in flagged.items():
+        said.append(f"{'all' if len(names) == len(measured) > 1 else ', '.join(names)}: {flag}")
+    for cell in measured:
+        change = _over_own(record, measured, cell)
+        if change is not None and change.low > 1:
+            said.append(f"{cell.model}: {cell.precision} is slower here, {percent(change)}.")
     return tuple(said)
 
 
-def change_sentence(before: Profile, after: Profile, change: Change) -> str:
+def _over_own(record: BenchRecord, measured: Sequence[Cell], cell: Cell) -> Ratio | None:
+    """Return the time of a precision over that of the first of the same model; of files as they are, of the first."""
+    first = next(one for one in measured if not record.precisions or one.model == cell.model)
+    if first.precision == cell.precision or first.profile is None or cell.profile is None:
+        return None
+    return against(first.profile, cell.profile)
+
+
+def change_sentence(record: ChangeRecord) -> str:
     """Return in a sentence what became of the time."""
-    how = "timed in turn" if change.interleaved else "each relative to the reference model of its own record"
+    how = "timed in turn" if record.interleaved else "each relative to the reference model of its own record"
+    return f"{record.after.model} against {record.before.model}, {how}: {_became(record)}."
+
+
+def _became(change: ChangeRecord) -> str:
+    """Return a phrase: "slower by 10.2 % (9.1–11.0)", "no change beyond 5%: …", or why it cannot be told."""
     if change.verdict == "inconclusive":
-        said = f"inconclusive: {percent(change)}; a change of {change.tolerance:.0%} can neither be seen nor excluded"
-    elif change.verdict == "no change":
-        said = f"no change beyond {change.tolerance:.0%}: {percent(change)}"
-    else:
-        said = percent(change)
-    return f"{after.model} against {before.model}, {how}: {said}."
+        return f"inconclusive: {percent(change)}; a change of {change.tolerance:.0%} can neither be seen nor excluded"
+    if change.verdict == "no change":
+        return f"no change beyond {change.tolerance:.0%}: {percent(change)}"
+    return percent(change)
 
 
-def percent(change: Change) -> str:
+def change_as_json(change: Change | None) -> dict[str, Any] | None:
+    """Return its fields and its verdict."""
+    return None if change is None else asdict(ratio_of(change))
+
+
+def percent(change: Interval) -> str:
     """Return "slower by 10.2 % (9.1–11.0)", or the same with "faster", of the time."""
     more = change.ratio >= 1
     middle, low, high = (100 * (one - 1) * (1 if more else -1) for one in (change.ratio, change.low, change.high))
@@ -117,50 +139,44 @@ def change_grid(before: Profile, after: Profile) -> Grid:
     )
 
 
-def matrix_as_json(cells: Sequence[Cell], exit_code: int) -> dict[str, Any]:
-    """Return what a machine may want, raw samples included."""
-    return {
-        "schema": SCHEMA,
-        "exit_code": exit_code,
-        "cells": [
-            {
-                "target": cell.target,
-                "outcome": cell.verdict.outcome,
-                "flags": cell.profile.flags,
-                "p50_ms": cell.profile.p50_ms,
-                "p90_bound_ms": cell.profile.percentile_bound_ms(90),
-                "against_first": change_as_json(cell.against_first),
-                "verdict": asdict(cell.verdict),
-                "profile": asdict(cell.profile),
-            }
-            for cell in cells
-        ],
-    }
-
-
-def comparison_as_json(before: Profile, after: Profile, change: Change) -> dict[str, Any]:
-    """Return the change with its verdict, and both profiles."""
-    return {
-        "schema": CHANGE_SCHEMA,
-        "exit_code": change.exit_code,
-        **(change_as_json(change) or {}),
-        "before": asdict(before),
-        "after": asdict(after),
-    }
-
-
-def change_as_json(change: Change | None) -> dict[str, Any] | None:
-    """Return its fields and its verdict."""
-    return None if change is None else {**asdict(change), "verdict": change.verdict}
-
-
-def against_first(profiles: Sequence[Profile]) -> tuple[Change | None, ...]:
-    """Compare each of *profiles*, timed in turn, with the first, which has None; so have those of too few runs.
-
-    A teacher and a student may take different inputs.
-    """
-    enough = all(profile.percentile_bound_ms(90) is not None for profile in profiles)
-    return tuple(
-        change_between(profiles[0], one, same_inputs=False) if number and enough else None
-        for number, one in enumerate(profiles)
+def bench_change_grid(change: BenchChange) -> Grid:
+    """Return what became of each cell, a row each."""
+    header = ("file", "on", "is", "before ms", "after ms", "change, %", "verdict")
+    return Grid(
+        title=f"After against before, a change up to {change.tolerance:.0%} being none",
+        header=header,
+        numbers=header[3:6],
+        rows=tuple(
+            (
+                one.model,
+                one.target,
+                one.precision,
+                quantity(one.p50_before_ms, ""),
+                quantity(one.p50_after_ms, ""),
+                NONE if one.change is None else points(one.change),
+                one.verdict,
+            )
+            for one in change.cells
+        ),
     )
+
+
+def bench_change_sentences(change: BenchChange) -> tuple[str, ...]:
+    """Return a sentence for each cell that cannot be compared, and for those that are not in both records."""
+    said = [f"{one.model} on {one.target} in {one.precision}: {one.reason}" for one in change.cells if one.reason]
+    if not change.cells:
+        said.append("No model, target and precision was measured in both records.")
+    for names, where in (
+        (change.only_before, "Before only"),
+        (change.only_after, "After only"),
+        (change.unmeasured, "Measured in neither"),
+    ):
+        if names:
+            said.append(f"{where}: {', '.join(names)}.")
+    return tuple(said)
+
+
+def points(change: Interval) -> str:
+    """Return by how many percent it takes longer, with the interval, as "+10.2 (+9.1 to +11.0)"."""
+    middle, low, high = (f"{100 * (one - 1):+.1f}" for one in (change.ratio, change.low, change.high))
+    return f"{middle} ({low} to {high})".replace("-", "−")

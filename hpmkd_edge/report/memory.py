@@ -5,8 +5,8 @@ from __future__ import annotations
 from hpmkd_edge.plan.memory import Summary
 
 
-def summary_as_text(summary: Summary) -> str:
-    """Return the files by kind, the trials by task, and how well outcomes were predicted."""
+def summary_as_text(summary: Summary, measurements: int) -> str:
+    """Return the files by kind, the trials by task, how well outcomes were predicted, and the history's length."""
     total = sum(one.bytes for one in summary.usage)
     lines = [f"{summary.folder}: {total / 1e6:,.1f} MB of at most {summary.most_bytes / 1e6:,.0f}"]
     lines += [f"  {one.kind}: {one.files:,} files, {one.bytes / 1e6:,.1f} MB" for one in summary.usage]
@@ -19,4 +19,5 @@ def summary_as_text(summary: Summary) -> str:
         lines.append(
             f"predictions: {error.predictions:,}, wrong by {100 * error.mean:.2f} points of retention on average"
         )
+    lines.append(f"measurements: {measurements:,}")
     return "\n".join(lines)

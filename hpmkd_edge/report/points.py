@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from hpmkd_edge.record import Report, RoundRecord, TeacherRecord
+from hpmkd_edge.record import PrecisionRecord, Report, RoundRecord, TeacherRecord
 
 Role = Literal["teacher", "candidate", "chain member", "shipped"]
 
@@ -38,10 +38,10 @@ class Point:
 
 
 def points_of(report: Report) -> tuple[Point, ...]:
-    """Return the teachers, each round's candidates and chain members, and last what ships.
+    """Return the teachers, each round's chain members and candidates, and last what ships.
 
     A candidate is a way to train that did not win, which would cost what the fp32 file of its size does, or a precision
-    of the one that won.
+    of the one that won. A time that was taken on another machine than the report's is none here.
     """
     student = report.student
     shipped = Point(
@@ -54,8 +54,8 @@ def points_of(report: Report) -> tuple[Point, ...]:
         precision=student.precision,
     )
     return (
-        *map(_of_teacher, report.teachers),
-        *(point for turn in report.rounds for point in (*_members(turn), *_candidates(turn, report))),
+        *(_of_teacher(teacher, report) for teacher in report.teachers),
+        *(point for turn in report.rounds for point in (*_members(turn, report), *_candidates(turn, report))),
         shipped,
     )
 
@@ -82,26 +82,26 @@ def _costs(point: Point) -> tuple[float, float, float]:
     return (-point.accuracy, point.p90_ms, float(point.file_bytes))
 
 
-def _of_teacher(teacher: TeacherRecord) -> Point:
+def _of_teacher(teacher: TeacherRecord, report: Report) -> Point:
     cost = teacher.cost
     return Point(
         name=teacher.name,
         role="teacher",
         accuracy=teacher.validation_accuracy,
-        p90_ms=cost.p90_ms if cost.p90_bound_ms is None else cost.p90_bound_ms,
+        p90_ms=_here(cost.p90_ms if cost.p90_bound_ms is None else cost.p90_bound_ms, cost.host, report),
         file_bytes=cost.file_bytes,
         parameters=cost.parameters,
         precision="fp32",
     )
 
 
-def _members(turn: RoundRecord) -> tuple[Point, ...]:
+def _members(turn: RoundRecord, report: Report) -> tuple[Point, ...]:
     return tuple(
         Point(
             name=member.size,
             role="chain member",
             accuracy=member.validation_accuracy,
-            p90_ms=member.p90_bound_ms,
+            p90_ms=_here(member.p90_bound_ms, member.host, report),
             file_bytes=member.file_bytes,
             parameters=member.parameters,
             precision="fp32",
@@ -112,52 +112,65 @@ def _members(turn: RoundRecord) -> tuple[Point, ...]:
 
 
 def _candidates(turn: RoundRecord, report: Report) -> tuple[Point, ...]:
-    size = turn.chain[-1]
-    probe = next((one for one in report.probes if one.size == size), None)
-    parameters = probe.parameters if probe else None
-    fp32 = next((one for one in turn.precisions if one.precision == "fp32" and one.file_bytes is not None), None)
-    lost = tuple(
+    size, student = turn.chain[-1], report.student
+    sizes = {probe.size: probe.parameters for probe in report.probes} | {student.size: student.cost.parameters}
+    p90_ms, file_bytes = _cost_in_full(turn, report)
+    winner = next((rival.name for rival in turn.rivals if rival.won), "the winner")
+    # Older reports have no precisions: of a round that does not ship, the winner is then a way to train as any other.
+    shows_winner = not turn.precisions and (size, winner) != (student.size, student.won_by)
+    trained = tuple(
         Point(
             name=f"{size}, {rival.name}",
             role="candidate",
             accuracy=rival.validation_accuracy,
-            p90_ms=fp32.p90_bound_ms if fp32 else None,
-            file_bytes=fp32.file_bytes if fp32 else None,
-            parameters=parameters,
+            p90_ms=p90_ms,
+            file_bytes=file_bytes,
+            parameters=sizes.get(size),
             precision="fp32",
             round=turn.number,
             cost_of=f"the fp32 file of {size}",
         )
         for rival in turn.rivals
-        if not rival.won
+        if shows_winner or not rival.won
     )
-    winner = next((rival.name for rival in turn.rivals if rival.won), "the winner")
     made = tuple(
         Point(
             name=f"{size}, {winner}, {one.precision}",
             role="candidate",
             accuracy=one.accuracy,
-            p90_ms=one.p90_bound_ms,
+            p90_ms=_here(one.p90_bound_ms, one.host, report),
             file_bytes=one.file_bytes,
-            parameters=parameters,
+            parameters=sizes.get(size),
             precision=one.precision,
             round=turn.number,
         )
         for one in turn.precisions
-        if one.accuracy is not None and not _ships(one.precision, turn, report)
+        if one.accuracy is not None and not _ships(one, winner, turn, report)
     )
-    return lost + made
+    return trained + made
 
 
-def _ships(precision: str, turn: RoundRecord, report: Report) -> bool:
-    """Tell whether this file of a round is the one that the run hands back."""
+def _cost_in_full(turn: RoundRecord, report: Report) -> tuple[float | None, int | None]:
+    """Return time and bytes of the fp32 file of a round's size; None where there is none, or it was not timed."""
+    student = report.student
+    for one in turn.precisions:
+        if one.precision == "fp32":
+            return _here(one.p90_bound_ms, one.host, report), one.file_bytes
+    if not turn.precisions and turn.chain[-1] == student.size and student.precision == "fp32":
+        return student.p90_bound_ms, student.cost.file_bytes
+    return None, None
+
+
+def _here(ms: float | None, host: str | None, report: Report) -> float | None:
+    """Return a time, or None if it is of another machine: a record of a board may have been handed in for one file."""
+    return ms if host in (None, report.host.name) else None
+
+
+def _ships(one: PrecisionRecord, winner: str, turn: RoundRecord, report: Report) -> bool:
+    """Tell whether this file of a round is the one that the run hands back, or its equal from another round."""
     student = report.student
     return (
-        precision == student.precision
-        and turn.chain[-1] == student.size
-        and any(rival.won and rival.name == student.won_by for rival in turn.rivals)
-        and any(
-            one.ships and one.precision == precision and one.accuracy == student.validation_accuracy
-            for one in turn.precisions
-        )
+        one.ships
+        and (one.precision, one.accuracy) == (student.precision, student.validation_accuracy)
+        and (turn.chain[-1], winner) == (student.size, student.won_by)
     )

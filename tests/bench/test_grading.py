@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, mean_absolute_error, r2_score, root_mean_squared_error
 
-from hpmkd_edge.bench.grading import brief, misses_of, row_scores, score_of, stated
+from hpmkd_edge.bench.grading import brief, misses_of, row_scores, score_of, standard_error, stated
 
 GENERATOR = np.random.default_rng(0)
 VALUES = GENERATOR.normal(50, 10, 200).astype(np.float32)
@@ -33,6 +33,18 @@ def test_a_score_of_values_has_no_unit_and_their_misses_have():
     assert found.rmse == pytest.approx(root_mean_squared_error(VALUES, ANSWERS[:, 0]), rel=1e-6)
     assert large.mae == pytest.approx(1000 * found.mae, rel=1e-5)
     assert misses_of(ANSWERS, VALUES.astype(np.int64)) is None
+
+
+def test_the_standard_error_is_that_of_a_mean():
+    """Of shares in closed form; of R² what resampled rows show; of one row alone there is none."""
+    right = np.arange(200) < 150
+    scores = row_scores(ANSWERS, VALUES)
+    means = scores[GENERATOR.integers(0, 200, (4_000, 200))].mean(1)
+
+    assert standard_error(right.astype(np.float64)) == pytest.approx((0.75 * 0.25 / 199) ** 0.5, rel=1e-12)
+    assert standard_error(scores) == pytest.approx(means.std(), rel=0.05)
+    assert standard_error(np.ones(5)) == 0
+    assert standard_error(np.ones(1)) is None
 
 
 def test_a_score_is_said_by_what_it_is():

@@ -128,6 +128,30 @@ def test_compared_models_keep_their_order_and_their_own_memory(tmp_path, images_
     assert first.peak_memory_mb > second.peak_memory_mb + 10
 
 
+def test_a_memory_that_is_not_asked_for_costs_no_process(monkeypatch, images_file, brief):
+    """One that times all, and one for each memory."""
+    visits = []
+
+    def visit(*arguments):
+        visits.append(arguments[0])
+        return process.visit(*arguments)
+
+    monkeypatch.setattr(measurement, "visit", visit)
+    feeds = feeds_of_file(images_file)
+    first, second = compare(
+        [images_file, images_file],
+        feeds=[feeds, feeds],
+        runtime="onnxruntime",
+        sampling=brief(),
+        with_memory=[True, False],
+    )
+
+    assert [len(job.models) for job in visits] == [2, 1]
+    assert first.peak_memory_mb > 0
+    assert (second.peak_memory_mb, second.sampled_memory_mb) == (None, None)
+    assert len(second.samples_ns) == len(first.samples_ns)
+
+
 def test_a_provider_that_is_alone_executes_the_whole_graph(images_file, brief):
     """So a budget of placement can be met, and no flag is raised against the latencies."""
     taken = measure(images_file, runtime="onnxruntime", feeds=feeds_of_file(images_file), sampling=brief())

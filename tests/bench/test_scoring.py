@@ -44,6 +44,7 @@ def test_accuracy_and_loss_are_those_of_the_formula(echo):
     np.testing.assert_array_equal(found.predictions == found.labels, [True, True, False])
     assert found.accuracy == pytest.approx(2 / 3)
     assert found.loss == pytest.approx(-np.log([0.5, 0.8, 1e-7]).mean(), rel=1e-6)
+    assert found.standard_error == pytest.approx((2 / 9 / 2) ** 0.5)
 
 
 def test_the_order_of_rows_does_not_change_the_score(echo):

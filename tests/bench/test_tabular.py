@@ -67,8 +67,6 @@ def test_finished_runs_are_read_back(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     passed = ["--target", "host", "--compression", "15", "--data", "digits", "--epochs", "3"]
     report = make_report()
-    # The rounds of the sample end in another accuracy.
-    report = replace(report, student=replace(report.student, validation_accuracy=0.912345))
     for seed in (0, 1):
         folder = Path("runs") / f"tabular-digits-{seed}"
         folder.mkdir(parents=True)

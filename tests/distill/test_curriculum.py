@@ -280,6 +280,33 @@ def test_a_chain_that_must_be_is_trained_once(bench, curriculum, sizes):
     assert len(race.finishes[2].rival.lesson.guides) == 3
 
 
+def test_every_intermediate_is_kept_with_what_it_led_to(bench, curriculum, sizes):
+    """Of each chain that was raced, whether it won or not."""
+    bench.chains = (175, 175, 200)
+    race = train_best(sizes[1], (), curriculum(off=("temperature",)))
+    first, second = [name for name in names(race) if name.startswith("chain through")]
+
+    assert [one.rival for one in race.intermediates] == [first, second, second]
+    assert [one.size for one in race.intermediates] == [size for chain in race.chains for size in chain.sizes[:-1]]
+    assert all(one.taught and one.trained.accuracy == 0.9 for one in race.intermediates)
+
+
+def test_an_intermediate_that_is_refused_is_kept_too(bench, curriculum, sizes):
+    """It was trained; alone it led to nothing, behind another it is in that one's chain and does not teach."""
+    weak, usual = sizes[2], bench.right
+    bench.right = lambda label: 100 if label == f"link {weak.label}" else usual(label)
+    alone, behind = (
+        train_best(sizes[1], between, curriculum(off=("temperature",))).intermediates
+        for between in ((weak,), (sizes[5], weak))
+    )
+
+    assert [(one.size, one.taught, one.rival) for one in alone] == [(weak, False, None)]
+    assert [(one.size, one.taught, one.rival) for one in behind] == [
+        (sizes[5], True, f"chain through {sizes[5].label}"),
+        (weak, False, f"chain through {sizes[5].label}"),
+    ]
+
+
 def test_stages_compete_with_one_stage_of_as_many_epochs(bench, curriculum, sizes):
     """Plain distillation; their names stand for the method."""
     stages = plan_stages(["logit_mse", "kd"], SETTINGS.epochs, known=["kd", "logit_mse"])

@@ -1,5 +1,6 @@
 """Sizing by measured cost, and how a verdict moves it."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -213,3 +214,25 @@ def test_a_teacher_without_a_count_stands_at_the_largest_rung():
 
     assert between == intermediates(LADDER, LADDER[0], LADDER[-1].parameters, 2)
     assert LADDER[-1] not in between
+
+
+def for_size(accuracy, limit):
+    found = judgement("accuracy", accuracy, limit)
+    return replace(found, budget="accuracy_for_size")
+
+
+def test_an_accuracy_short_of_its_size_moves_as_a_broken_accuracy_does():
+    """To the next larger end while one fits, else one intermediate, once; a broken cost goes first."""
+    short, slow = for_size(0.85, 0.9), judgement("latency_ms.p90", 9.0, 8.0)
+    chain = Chain(sizes=(LADDER[2],))
+    up, at_top, down = (
+        moved(chain, short),
+        moved(Chain(sizes=(LADDER[5],)), short),
+        moved(chain, short, slow),
+    )
+
+    assert up.chain.end == LADDER[3]
+    assert "accuracy_for_size" in up.reason
+    assert (len(at_top.chain.sizes), at_top.chain.end) == (2, LADDER[5])
+    assert down.chain.end == LADDER[1]
+    assert moved(chain, for_size(0.9, 0.9)) is None

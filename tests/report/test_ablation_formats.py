@@ -11,9 +11,9 @@ import pytest
 from sample_evidence import make_evidence
 
 from hpmkd_edge.evidence import ARMS, FULL
-from hpmkd_edge.report.ablation_page import to_html
 from hpmkd_edge.report.ablation_text import compared, part, show, to_markdown
 from hpmkd_edge.report.figures import share, signed
+from hpmkd_edge.report.pages.ablation import to_html
 
 HOSTILE = "</script><img src=x onerror=alert(1)>|`*{{ 7*7 }}"
 
@@ -98,14 +98,13 @@ def test_a_page_keeps_a_hostile_name_a_name():
 
 
 def test_a_page_needs_nothing_beside_it(page):
-    """No source, no link; Plotly's script is there once, and three figures."""
+    """No source, no link but within it; Plotly's script is there once, and three figures."""
     parsed = read(page)
 
-    assert parsed.sources == []
+    assert parsed.sources == ["#main"]
     assert "link" not in parsed.tags
     assert page.count("plotly.js v") == 1
-    assert page.count("Plotly.newPlot(") - page.count("Plotly.newPlot()") >= 3
-    assert all(f'id="{name}"' in page for name in ("forest", "strip", "times"))
+    assert all(f'data-figure="{name}"' in page for name in ("forest", "strip", "times"))
 
 
 def test_a_page_is_for_light_and_dark_narrow_and_wide(page):

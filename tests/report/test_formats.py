@@ -106,7 +106,7 @@ def test_the_terminal_says_what_a_reader_must_know(width, capsys):
     for part in (
         "8.75× fewer",
         "3.52× smaller",
-        "−1.77 points",
+        "−1.76 points",
         "+0.70 to +2.30",
         "measured",
         "unknown on board",

@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 from sample_records import BOARD, make_foretold, make_host, make_profile, make_report, make_target
 
+from hpmkd_edge.baseline import Allowance
 from hpmkd_edge.bench.profile import Preprocessing
 from hpmkd_edge.errors import BadConfiguration, BadReport
-from hpmkd_edge.report.gate import exit_code_of, gate
+from hpmkd_edge.record import write_report
+from hpmkd_edge.report.gate import exit_code_of, gate, judge_again, reports_at
 from hpmkd_edge.targets import Budgets, Limit
 from hpmkd_edge.verdict import Outcome
 
@@ -192,3 +194,125 @@ def test_an_altered_prediction_is_refused():
 
     with pytest.raises(BadReport, match=r"does not follow from its numbers \(latency_ms.p90\)"):
         gate([altered], allow_predicted=True)
+
+
+MET = make_report()
+
+
+def beside(report, *baselines, **asked):
+    """Return the outcomes of what *report* may be worse by, and the verdict's exit code."""
+    (gated,) = judge_again([report], baselines=baselines, **asked)
+    judged = gated.verdict.judgements
+    return {one.budget: one.outcome.value for one in judged if "baseline" in one.budget}, gated.verdict.exit_code
+
+
+def test_a_report_is_no_worse_than_itself():
+    """Not by a point, not by a percent; its own budgets are judged as ever."""
+    nothing = Allowance(accuracy_drop=0.0, latency_growth=0.0, size_growth=0.0)
+    (gated,) = judge_again([MET], baselines=[MET], allowance=nothing)
+
+    assert gated.verdict.judgements[: len(MET.verdict.judgements)] == MET.verdict.judgements
+    assert [one.value for one in gated.verdict.judgements[-3:]] == [0.0, 0.0, 0.0]
+    assert gated.verdict.exit_code == 0
+    assert (gated.comparison.baseline, gated.comparison.run_id) == (MET.run_id, MET.run_id)
+
+
+def test_a_slower_student_breaks_what_its_baseline_allows():
+    """Though it meets every budget of its target; the size is judged where that is asked."""
+    slower = make_report(profile=make_profile(ms=2.0, reference_ns=(301_000,) * 1000))
+
+    assert slower.verdict.exit_code == 0
+    assert beside(slower, MET) == ({"accuracy vs baseline": "met", "latency vs baseline": "broken"}, 1)
+    assert beside(MET, slower) == ({"accuracy vs baseline": "met", "latency vs baseline": "met"}, 0)
+    assert beside(slower, MET, allowance=Allowance(latency_growth=120.0, size_growth=0.0)) == (
+        {"accuracy vs baseline": "met", "latency vs baseline": "met", "size vs baseline": "met"},
+        0,
+    )
+
+
+def test_a_report_without_a_baseline_is_inconclusive():
+    """It is named; never a pass."""
+    other = replace(MET, data=replace(MET.data, name="birds"))
+    (gated,) = judge_again([other], baselines=[MET])
+
+    assert gated.verdict.exit_code == 5
+    assert {one.reason for one in gated.verdict.judgements[-2:]} == {"no baseline of birds on host"}
+    assert (gated.comparison.baseline, gated.comparison.differences) == (None, ())
+
+
+def test_a_growth_measured_elsewhere_is_judged_as_a_prediction_where_that_is_allowed():
+    """On this host both were as fast; on the board nobody knows, unless a profile of each comes from there."""
+    there = make_profile(host=ON_BOARD)
+
+    assert beside(UNKNOWN, UNKNOWN)[0]["latency vs baseline"] == "inconclusive"
+    assert beside(UNKNOWN, UNKNOWN, allow_predicted=True)[0]["latency vs baseline"] == "met"
+    assert beside(UNKNOWN, UNKNOWN, profiles=[there]) == (
+        {"accuracy vs baseline": "met", "latency vs baseline": "met"},
+        0,
+    )
+
+
+def test_a_baseline_that_denies_itself_is_refused():
+    """It would let a worse model pass."""
+    with pytest.raises(BadReport, match="does not follow from its numbers"):
+        judge_again([MET], baselines=[POOR])
+
+
+def test_the_order_of_reports_moves_no_verdict():
+    """Nor the exit code of all."""
+    reports = [make_report(profile=make_profile(ms=9.0)), UNKNOWN, MET]
+    forth, back = (judge_again(some, baselines=[MET, UNKNOWN]) for some in (reports, reports[::-1]))
+
+    assert [one.verdict for one in forth] == [one.verdict for one in back[::-1]]
+    assert exit_code_of([one.verdict for one in forth]) == exit_code_of([one.verdict for one in back]) == 1
+
+
+def test_dominated_candidates_are_named_and_decide_nothing():
+    """A teacher or a chain member is no candidate."""
+    (gated,) = judge_again([MET])
+
+    assert [(point.name, by.name) for point, by in gated.dominated if point.role != "shipped"]
+    assert {point.role for point, _ in gated.dominated} <= {"candidate", "shipped"}
+    assert gated.verdict == MET.verdict
+
+
+def test_a_run_s_folder_stands_for_its_reports(tmp_path):
+    """Its own, or one a target; one that holds none, or is not finished, is refused."""
+    for place in ("one", "two/host", "two/jetson"):
+        (tmp_path / place).mkdir(parents=True)
+        write_report(MET, tmp_path / place / "report.json")
+    (tmp_path / "none").mkdir()
+    (tmp_path / "two.partial").mkdir()
+
+    assert reports_at(tmp_path / "one") == (tmp_path / "one" / "report.json",)
+    assert [path.parent.name for path in reports_at(tmp_path / "two")] == ["host", "jetson"]
+    assert reports_at(tmp_path / "gone.json") == (tmp_path / "gone.json",)
+    for name, sentence in (("none", "holds no report.json"), ("two.partial", "holds an interrupted run")):
+        with pytest.raises(BadReport, match=sentence):
+            reports_at(tmp_path / name)
+
+
+def cost(report, **changes):
+    return replace(report, student=replace(report.student, cost=replace(report.student.cost, **changes)))
+
+
+@pytest.mark.parametrize(
+    ("report", "sentence"),
+    [
+        (cost(MET, file_bytes=-5), "student.cost.file_bytes is -5; at least 1 is needed"),
+        (cost(MET, parameters=10**30), "a number of 31 digits; less than 2"),
+        (replace(MET, student=replace(MET.student, test_accuracy=1.5)), "is 1.5; at least 0 and at most 1"),
+        (replace(MET, profile=make_profile(samples_ns=(0, *[9] * 99))), "the shortest of samples_ns is 0"),
+        (replace(MET, profile=make_profile(reference_ns=(-3,) * 99)), "the shortest of reference_ns is -3"),
+        (replace(MET, profile=make_profile(peak_memory_mb=-1.0)), "peak_memory_mb is -1"),
+        (replace(MET, profile=make_profile(placement_share=1.01)), "placement_share is 1.01; at least 0 and at most 1"),
+        (replace(MET, profile=make_profile(model_sha256="6" * 64)), "sha256 666666666666…, and a student with 5555"),
+        (replace(MET, rounds=(replace(MET.rounds[0], chain=()),)), "a round 1 with an empty chain"),
+        (replace(MET, data=replace(MET.data, test_rows=0)), "data.test_rows is 0"),
+    ],
+)
+def test_a_number_that_none_can_be_is_refused(report, sentence):
+    """In a report, and in a baseline; it would meet any limit."""
+    for reports in ([[report]], [[MET], [report]]):
+        with pytest.raises(BadReport, match=sentence):
+            judge_again(reports[0], baselines=reports[1] if len(reports) > 1 else None)

@@ -40,7 +40,8 @@ class Flag:
         return self.name or self.field
 
 
-# Of losses on logits; the table itself needs torch, and a shell waits for no torch.
+# Names of families and of losses on logits; the tables themselves need torch, for which no shell waits.
+STUDENTS: Final = ("mlp", "residual", "depthwise")
 METHODS: Final = ("kd", "logit_mse", "brier", "dist", "dkd", "lskd", "wttm", "squares")
 
 
@@ -53,12 +54,6 @@ def _targets(context: typer.Context) -> Iterable[str]:
         return load_targets(Path(file) if file else None)
     except EdgeError:  # the command will say so; a shell that is asked for names can only offer none
         return ()
-
-
-def _students(_context: typer.Context) -> Iterable[str]:
-    from hpmkd_edge.students.choose import FAMILIES
-
-    return FAMILIES
 
 
 def _schedules(_context: typer.Context) -> Iterable[str]:
@@ -108,7 +103,9 @@ FLAGS: Final = (
     Flag(field="normalize", help="Teachers' input: unit, imagenet, cifar10, none, or MEAN,…/STD,… a channel."),
     Flag(field="trust", help="Load pickles, which may run any code."),
     Flag(
-        field="student", help="mlp, residual, depthwise, or file.py:function. [default: by the data]", values=_students
+        field="student",
+        help="mlp, residual, depthwise, or file.py:function. [default: by the data]",
+        values=lambda _: STUDENTS,
     ),
     Flag(field="size", help="The student's width and depth, such as 16x1. [default: the largest that fits]"),
     Flag(field="seed", help="Of weights and order."),

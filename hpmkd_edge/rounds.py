@@ -141,6 +141,8 @@ def race_record(race: Race) -> RaceFields:
                 won=finish is race.winner,
                 began=finish.rival.start.source if finish.rival.start else "random",
                 temperatures=finish.trained.temperatures,
+                losses=finish.trained.losses,
+                accuracies=finish.trained.accuracies,
             )
             for finish in race.finishes
         ),

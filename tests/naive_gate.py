@@ -29,7 +29,7 @@ def states(report, target):
     """Return the state of each budget: "met", "broken", "open" (no number), or "over" (broken unless it is noise)."""
     budgets, profile, student = target["budgets"], report["profile"], report["student"]
     here = is_measured(profile, target)
-    found = []
+    found = [] if is_possible(report) else ["impossible"]
     for percentile, limit in latencies(budgets.get("latency_ms")):
         bound = upper_bound(profile["samples_ns"], PERCENTILES[percentile]) if here else None
         found.append(at_most(bound and bound / 1e6, limit, late="over"))
@@ -47,6 +47,22 @@ def states(report, target):
         least = None if size is None else on_curve(budgets["accuracy_for_size"], size / 1e6)
         found.append("open" if least is None else at_least(student["test_accuracy"], least))
     return found
+
+
+def is_possible(report):
+    """Tell whether each number that is judged is one that its kind can have."""
+    profile, student, least = report["profile"], report["student"], 0.0
+    if report["data"].get("goal") == "value":
+        least = -math.inf
+    size, share = student["cost"]["file_bytes"], profile["placement_share"]
+    amounts = [profile["peak_memory_mb"], profile["engine_build_s"], student.get("test_standard_error")]
+    return (
+        all(least <= one["test_accuracy"] <= 1 for one in (student, *report["teachers"]))
+        and (size is None or 0 < size < 2**63)
+        and all(0 < one < 2**63 for one in (*profile["samples_ns"], *profile["reference_ns"]))
+        and (share is None or 0 <= share <= 1)
+        and all(one is None or one >= 0 for one in amounts)
+    )
 
 
 def quality(report, budgets):
@@ -202,6 +218,8 @@ def alike(one, other):
 
 def codes(found):
     """Return the exit codes that these states allow."""
+    if "impossible" in found:
+        return {2}
     if "broken" in found:
         return {1}
     if "over" in found:

@@ -28,6 +28,8 @@ from hpmkd_edge.precision_files import MADE_UP
 from hpmkd_edge.report.matrix import bench_change_sentences, flags_of
 from hpmkd_edge.targets import find_target, load_targets
 
+TIMES = {"fp32": 1, "fp16": 0.9, "int8": 1.2}
+
 
 class Fake:
     """Measures by what is asked alone: the file's name, the precision, the threads. Some files cannot be run."""
@@ -43,9 +45,7 @@ class Fake:
             raise MeasurementFailed(f"cannot run {' and '.join(path.name for path in paths)}.")
         return tuple(
             make_profile(
-                ms=self.factor
-                * (1 + ord(path.name[0]) / 100 + threads)
-                * {"fp32": 1, "fp16": 0.9, "int8": 1.2}[precision],
+                ms=self.factor * (1 + ord(path.name[0]) / 100 + threads) * TIMES[precision],
                 model=path.name,
                 precision=precision,
                 threads=threads,

@@ -71,6 +71,9 @@ def test_a_run_folder_holds_everything_and_the_file_alone_is_enough(images_npz, 
     np.testing.assert_array_equal(student_right(report.answers), scored.predictions == scored.labels)
     teacher_right = report.answers.both_right + report.answers.teacher_alone_right
     assert teacher_right == round(report.best_teacher.test_accuracy * len(task.test))
+    for rival in report.rounds[0].rivals:
+        assert len(rival.losses) == len(rival.accuracies) == rival.epochs
+        assert rival.validation_accuracy in rival.accuracies
     for cost in (report.student.cost, report.best_teacher.cost):
         assert cost.p90_bound_ms >= cost.p90_ms
         assert cost.host == report.host.name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -97,6 +98,7 @@ def bench(
     from hpmkd_edge.progress import hide_bars
     from hpmkd_edge.targets import find_target, load_targets
 
+    logging.basicConfig(level=logging.WARNING, format="hpmkd-edge: %(message)s")
     if quiet:
         hide_bars()
     if resume is not None:
@@ -121,7 +123,8 @@ def bench(
             )
         )
     with reader_may_leave():
-        _show_matrix(record, format)
+        if format is Format.JSON or not quiet:
+            _show_matrix(record, format)
     raise typer.Exit(record.exit_code)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -77,6 +78,7 @@ def profile(
     if output is not None:
         write_profile(measured, output)
     if not no_history:
+        logging.basicConfig(level=logging.WARNING, format="hpmkd-edge: %(message)s")
         keep(entry_of(measured, target=wanted.name))
     shipped = [file for path in (model, preprocessing) if path for file in (path, *weight_files(path))]
     verdict = judge_cost(wanted, profile=measured, model_bytes=sum(file.stat().st_size for file in shipped))

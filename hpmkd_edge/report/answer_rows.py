@@ -10,7 +10,7 @@ from hpmkd_edge.report.rows import Grid
 
 
 def worst_first(found: AnswersRecord) -> list[ClassRecord]:
-    """Return the classes that have test rows; those of which the student has the least right are what a reader seeks."""
+    """Return the classes that have test rows, those of which the student has the least right first."""
     return sorted((one for one in found.classes if one.rows), key=lambda one: one.student_right / one.rows)
 
 

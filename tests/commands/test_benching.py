@@ -1,7 +1,9 @@
 """`bench` and `bench compare`: what they print, refuse and end with."""
 
 import json
+import os
 import re
+import signal
 import sys
 from dataclasses import replace
 
@@ -15,6 +17,7 @@ from hpmkd_edge.bench.profile import Preprocessing, Shape, write_profile
 from hpmkd_edge.bench.reference import reference_file
 from hpmkd_edge.cli import main
 from hpmkd_edge.export.artifact import PREPROCESSING_SHA256
+from hpmkd_edge.history import open_history
 
 FIRST = Preprocessing(file="p.onnx", sha256="2" * 64, bytes=9, runtime="onnxruntime", runtime_version="1.31.0")
 
@@ -55,7 +58,7 @@ def timed(monkeypatch):
         def compare(paths, **options):
             asked.append(options)
             return tuple(
-                make_profile(ms=one, model=path.name, precision=precision)
+                make_profile(ms=one, model=path.name, precision=precision, threads=options["threads"])
                 for path, one, precision in zip(paths, ms, options["precisions"], strict=True)
             )
 
@@ -78,16 +81,90 @@ def test_files_are_measured_side_by_side(run, files, brief, tmp_path):
     assert found["exit_code"] == code
 
 
-def test_targets_of_one_runtime_share_a_measurement(run, files, timed):
+MINE = """
+targets:
+  strict: {device: host, runtime: onnxruntime, precisions: [fp32], budgets: {latency_ms: {p90: {fail: 5}}}}
+  patient: {device: host, runtime: onnxruntime, precisions: [fp32], budgets: {latency_ms: {p90: {fail: 50}}}}
+"""
+
+
+def test_targets_of_one_runtime_share_a_measurement(run, files, timed, tmp_path):
     """Two targets, one comparison; each judges by its own budgets: 6 ms are too many for one of them."""
     asked = timed(1.0, 6.0)
-    code, out, _ = run(*files, "--target", "host", "--target", "rpi4", "--format", "json")
+    (tmp_path / "mine.yaml").write_text(MINE)
+    both = ("--targets", tmp_path / "mine.yaml", "--target", "strict", "--target", "patient")
+    code, out, _ = run(*files, *both, "--format", "json")
     cells = json.loads(out)["cells"]
 
     assert len(asked) == 1
-    assert [(cell["target"], cell["outcome"]) for cell in cells][:2] == [("host", "met"), ("host", "broken")]
+    assert [cell["outcome"] for cell in cells] == ["met", "broken", "met", "met"]
     assert code == 1
     assert cells[1]["against_first"]["verdict"] == "slower"
+
+
+def test_a_board_that_is_not_here_leaves_the_rest_alone(run, files, timed):
+    """Its cells say why; its budgets are open. Alone, nothing could be measured."""
+    timed(1.0, 1.0)
+    code, out, _ = run(*files, "--target", "host", "--target", "rpi4")
+    alone = run(*files, "--target", "rpi4")
+
+    assert (code, alone[0]) == (5, 3)
+    assert "rpi4 is a raspberry-pi-4, and this machine is" in " ".join(out.split())
+
+
+def test_an_interrupted_benchmark_is_taken_up_by_its_output(run, files, timed, monkeypatch, tmp_path):
+    """By --resume alone; what else is given is refused, and the history has it once."""
+    timed(1.0, 2.0)
+    real = measurement.compare
+
+    def interrupted(*arguments, **options):
+        os.kill(os.getpid(), signal.SIGINT)
+        return real(*arguments, **options)
+
+    (tmp_path / "mine.yaml").write_text(MINE.replace("runtime: onnxruntime", "runtime: onnxruntime, threads: 2", 1))
+    both = ("--targets", tmp_path / "mine.yaml", "--target", "strict", "--target", "patient")
+    output = tmp_path / "bench.json"
+    monkeypatch.setattr(measurement, "compare", interrupted)
+    stopped = run(*files, *both, "--output", output)
+    monkeypatch.setattr(measurement, "compare", real)
+    refused = [run("--resume", output, "--protocol", "quick"), run(files[0], "--resume", output)]
+    code, _, _ = run("--resume", output)
+
+    assert stopped[0] == 130
+    assert f"hpmkd-edge bench --resume {output}" in stopped[2]
+    assert [one[0] for one in refused] == [2, 2]
+    assert "--protocol cannot go with --resume" in refused[0][2]
+    assert "before.onnx cannot go with --resume" in refused[1][2]
+    assert code == 0
+    assert len(json.loads(output.read_text())["cells"]) == 4
+    assert len(open_history()) == 4
+
+
+def test_a_benchmark_is_kept_in_the_history_unless_it_is_not_to_be(run, files, timed):
+    """Under the names of the models as they were handed in."""
+    timed(1.0, 2.0)
+    run(*files, "--no-history")
+    nothing = len(open_history())
+    run(*files)
+
+    assert nothing == 0
+    assert {entry.model for entry in open_history().entries()} == {"before.onnx", "after.onnx"}
+
+
+def test_two_benchmarks_are_compared_cell_by_cell(run, files, timed, tmp_path):
+    """The same is not slower; flags of measuring are refused, and so is a record of another kind."""
+    timed(1.0, 2.0)
+    run(*files, "--output", tmp_path / "old.json")
+    write_profile(make_profile(), tmp_path / "profile.json")
+    code, out, _ = run("compare", tmp_path / "old.json", tmp_path / "old.json", "--format", "json")
+    refused = run("compare", tmp_path / "old.json", tmp_path / "old.json", "--target", "host")
+    other = run("compare", tmp_path / "old.json", tmp_path / "profile.json")
+
+    assert code == 0
+    assert [cell["verdict"] for cell in json.loads(out)["cells"]] == ["no change"] * 2
+    assert (refused[0], other[0]) == (2, 2)
+    assert "--target cannot go with two records of bench" in refused[2]
+    assert "'hpmkd-edge/bench/2' is needed" in other[2]
 
 
 def test_an_int8_file_that_is_slower_is_said_to_be(run, files, timed):
@@ -252,6 +329,11 @@ def test_a_record_and_a_file_can_be_compared(run, tmp_path, monkeypatch):
         (["{0}", "--precision-of", "befor=int8"], "no model 'befor'. Did you mean 'before'"),
         (["{0}", "--precision-of", "before=int9"], "no precision 'int9'. Did you mean 'int8'"),
         (["{0}", "--protocol", "fast"], "no protocol 'fast'"),
+        (["{0}", "--precision", "int9"], "no precision 'int9'. Did you mean 'int8'"),
+        (["{0}", "--rows", "rows.npz"], "--rows calibrates int8, and --precision int8 is not asked for"),
+        (["{0}", "--precision", "int8", "--rows", "none.npz"], "there is no file .*none.npz"),
+        (["--protocol", "quick"], "no model was given"),
+        (["--resume", "none.json"], "there is no interrupted benchmark at none.json.partial"),
         (["{0}", "--target", "jetsn"], "no target 'jetsn'. Did you mean 'jetson'"),
     ],
 )

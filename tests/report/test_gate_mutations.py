@@ -44,7 +44,7 @@ targets:
       peak_memory_mb: {fail: 64}
       model_size_mb: {fail: 4.5, warn: 0.5}
       placement: {min_macs_share: 0.9}
-      accuracy: {max_drop: 0.02, min: 0.88}
+      accuracy: {max_drop: 0.03, min: 0.88}
       accuracy_for_size: [{model_size_mb: 0.1, min: 0.85}, {model_size_mb: 2, min: 0.92}]
 """
 NUMBERS = [0, 1, -1, 0.5, 0.9, 0.95, 1.5, 3, 64, 100, 1e-9, -0.2, 1e6, 2**62, 2**64, 10**400, 1e308, -1e308, 1e-320]
@@ -111,6 +111,7 @@ PLACED = (
     (("answers", "sha256"), "c" * 64),
     (("student", "test_standard_error"), None),
 )
+IMPOSSIBLE = [-1, -0.5, 10**30, 10**400]
 FACTORS = st.one_of(st.sampled_from([0.5, 0.99, 1.01, 1.1, 2, 4]), st.floats(0.9, 1.1))
 
 
@@ -152,22 +153,25 @@ def moved(draw, report):
         path, put = draw(st.sampled_from(PLACED))
     else:
         path = draw(st.sampled_from(JUDGED))
-        put = draw(st.one_of(FACTORS, st.none()))
+        put = draw(st.one_of(FACTORS, FACTORS, st.none(), st.sampled_from(IMPOSSIBLE)))
     if path[0] == "answers" and not report["answers"]:
         return report
     holder, key = within(report, path[:-1]), path[-1]
-    if path in JUDGED and put is not None:
+    if path in JUDGED and put is not None and put not in IMPOSSIBLE:
         put = scaled(holder[key], put)
         if key == "test_accuracy":
             report["answers"] = None  # which would deny it
-    if put is not None or holder[key] is None or "accuracy" not in key:
-        holder[key] = put
+    elif key == "samples_ns" and put is not None:
+        put = [put, *holder[key]]
+    holder[key] = put
     return report
 
 
 def scaled(value, factor):
     if isinstance(value, list):
         return [scaled(one, factor) for one in value]
+    if value in IMPOSSIBLE:
+        return value
     return None if value is None else min(1.0, value * factor) if 0 < value <= 1 else type(value)(value * factor)
 
 

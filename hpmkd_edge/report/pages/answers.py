@@ -32,9 +32,8 @@ def answers(found: AnswersRecord, name: str, level: int) -> Markup:
             table(by_class("Accuracy by class", first)),
             folded(f"{len(rest)} more classes", table(by_class("Accuracy of the other classes", rest))) if rest else "",
         ]
-        title = (
-            f"{share(worst.student_right / worst.rows)} of {worst.name} is right, the least of {len(classes)} classes"
-        )
+        least = share(worst.student_right / worst.rows)
+        title = f"{least} of class {worst.name} is right, the least of {len(classes)} classes"
     shown = section(title, *parts, name=name, level=level) if classes else Markup("")
     return shown + section(
         f"Teacher and student disagree on {found.disagreeing:,} of {found.rows:,} test rows",

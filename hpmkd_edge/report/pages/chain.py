@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from markupsafe import Markup
 
-from hpmkd_edge.record import MemberRecord, Report, RoundRecord
+from hpmkd_edge.record import Report, RoundRecord
 from hpmkd_edge.report.figures import SCORES, megabytes, quantity, score
 from hpmkd_edge.report.pages.frame import render
-
-MEMBER: Final = "chain member"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,14 +18,12 @@ class Node:
     Attributes:
         lines: its numbers, as they are read.
         length: of the bar that shows its parameters, in percent of the largest's; None where they are not known.
-        idle: whether it has no part in what ships.
     """
 
     role: str
     name: str
     lines: tuple[str, ...]
     length: float | None
-    idle: bool = False
 
 
 def diagram(report: Report, turn: RoundRecord) -> Markup:
@@ -37,19 +32,17 @@ def diagram(report: Report, turn: RoundRecord) -> Markup:
 
 
 def nodes_of(report: Report, turn: RoundRecord) -> tuple[Node, ...]:
-    """Return the teachers, the members of *turn*, and the student, in the order in which they teach."""
+    """Return the teachers, those members of *turn* by way of which the student was taught, and the student."""
     student, known = report.student, [teacher.cost.parameters for teacher in report.teachers]
     known += [member.parameters for member in turn.members] + [student.cost.parameters]
     most = max((count for count in known if count is not None), default=0)
 
-    def node(
-        role: str, name: str, accuracy: float, parameters: int | None, file_bytes: int | None, idle: bool = False
-    ) -> Node:
+    def node(role: str, name: str, accuracy: float, parameters: int | None, file_bytes: int | None) -> Node:
         facts = [f"{score(accuracy, report.data.goal)} {SCORES[report.data.goal]}"]
         facts += [] if parameters is None else [f"{parameters:,} parameters"]
         facts += [] if file_bytes is None else [quantity(megabytes(file_bytes), " MB")]
         length = 100 * parameters / most if parameters is not None and most else None
-        return Node(role=role, name=name, lines=tuple(facts), length=length, idle=idle)
+        return Node(role=role, name=name, lines=tuple(facts), length=length)
 
     return (
         *(
@@ -57,15 +50,10 @@ def nodes_of(report: Report, turn: RoundRecord) -> tuple[Node, ...]:
             for one in report.teachers
         ),
         *(
-            node(
-                _role(one, student.won_by),
-                one.size,
-                one.validation_accuracy,
-                one.parameters,
-                one.file_bytes,
-                idle=_role(one, student.won_by) != MEMBER,
-            )
+            node("chain member", one.size, one.validation_accuracy, one.parameters, one.file_bytes)
             for one in turn.members
+            # Of older reports it is not known whose they are.
+            if one.taught and one.rival in (None, student.won_by)
         ),
         node(
             f"student, {student.precision}",
@@ -75,9 +63,3 @@ def nodes_of(report: Report, turn: RoundRecord) -> tuple[Node, ...]:
             student.cost.file_bytes,
         ),
     )
-
-
-def _role(member: MemberRecord, winner: str) -> str:
-    if not member.taught:
-        return f"{MEMBER}, taught nobody"
-    return MEMBER if member.rival in (None, winner) else f"{MEMBER}, its student lost"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, Literal
+
+from markupsafe import Markup
 
 from hpmkd_edge.errors import BadReport
 from hpmkd_edge.history import Entry, open_history
@@ -19,7 +21,6 @@ from hpmkd_edge.report.pages.profile import moment
 from hpmkd_edge.report.rows import Grid
 
 if TYPE_CHECKING:
-    from markupsafe import Markup
     from plotly.graph_objects import Figure
 
 SCHEMA: Final = "hpmkd-edge/history/1"
@@ -71,16 +72,16 @@ def to_html(entries: Sequence[Entry]) -> str:
             if any(getattr(entry, measure) is not None for entry in own)
         ]
         if (changes := versions(own)).rows:
-            under.append(table(changes, sortable=False, titled=True))
+            under.append(table(_unbroken(changes), sortable=False, titled=True))
         parts.append(section(name, *under) if place <= OPEN else folded(name, *under))
     if len(trends) < len(groups):
         single = ", ".join(name for name in groups if name not in trends)
         parts.append(section("No trend yet", paragraph(f"{_SINGLE} {single}.")))
-    parts.append(section("Every measurement", table(listed(entries), name="measurements")))
+    parts.append(section("Every measurement", table(_unbroken(listed(entries)), name="measurements")))
     return page(
         "History of measurements",
         joined(parts),
-        lead=f"{len(entries):,} measurements of {len({entry.model for entry in entries}):,} models, from"
+        lead=f"Measurements: {len(entries):,}; models: {len({entry.model for entry in entries}):,}; from"
         f" {entries[0].taken_at[:10]} to {entries[-1].taken_at[:10]}.",
         data={"schema": SCHEMA, "measurements": [asdict(entry) for entry in entries]},
         name="history",
@@ -179,6 +180,12 @@ def listed(entries: Sequence[Entry]) -> Grid:
             for entry in reversed(entries)
         ),
     )
+
+
+def _unbroken(grid: Grid) -> Grid:
+    """Keep the times, in the first column, on one line each."""
+    kept = Markup('<span style="white-space: nowrap">{}</span>')
+    return replace(grid, rows=tuple((kept.format(first), *rest) for first, *rest in grid.rows))
 
 
 def _changes(entries: Sequence[Entry]) -> list[tuple[str, str, str, str, str]]:

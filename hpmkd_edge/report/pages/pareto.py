@@ -58,7 +58,7 @@ def pareto(report: Report, points: Sequence[Point]) -> Figure:
                     "sizemode": "area",
                     "sizeref": 2 * largest / LARGEST_PX**2,
                     "sizemin": 8 if role == "shipped" else 5,
-                    "opacity": [DIM if one in beaten else 0.9 for _, one in own],
+                    "opacity": [DIM if one in beaten and role != "shipped" else 0.9 for _, one in own],
                     "line": {"width": 1, "color": look.color},
                 },
                 hovertext=[_told(one, goal) for _, one in own],

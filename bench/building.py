@@ -19,9 +19,10 @@ from hpmkd_edge.bench.runtimes.feeds import feeds_for
 from hpmkd_edge.bench.runtimes.runtime import check_file
 from hpmkd_edge.bench.runtimes.tensor_rt_parse import Refusal
 from hpmkd_edge.bench.runtimes.tensor_rt_plan import is_engine
-from hpmkd_edge.bench.strict_json import decode, parse
+from hpmkd_edge.bench.strict_json import decode
 from hpmkd_edge.errors import BadConfiguration, EdgeError, MeasurementFailed, RuntimeUnavailable
 from hpmkd_edge.export.inspection import inspect_file
+from hpmkd_edge.json_file import parse
 
 # Large models take TensorRT ten minutes on a small board.
 TIMEOUT_S: Final = 3600.0

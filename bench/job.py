@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from hpmkd_edge.bench.profile import Host, Shape, State
 from hpmkd_edge.bench.protocol import Sampling
 from hpmkd_edge.bench.runtimes.runtime import Feeds
-from hpmkd_edge.bench.strict_json import decode, parse
+from hpmkd_edge.bench.strict_json import decode
+from hpmkd_edge.json_file import parse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,9 @@ from typing import Final, Literal
 import numpy as np
 
 from hpmkd_edge.bench.order_statistic import rank_above, rank_below
-from hpmkd_edge.bench.strict_json import decode, parse
+from hpmkd_edge.bench.strict_json import decode
 from hpmkd_edge.errors import BadReport
-from hpmkd_edge.json_file import write_json
+from hpmkd_edge.json_file import parse, write_json
 
 SCHEMA: Final = "hpmkd-edge/profile/1"
 

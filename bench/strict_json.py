@@ -6,18 +6,9 @@ import json
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
-
-
-def parse(text: str) -> object:
-    """Parse *text* as JSON.
-
-    Raises:
-        ValueError: it is not JSON, names a key twice, or holds NaN or an infinity.
-    """
-    return json.loads(text, object_pairs_hook=_without_doubles, parse_constant=_refuse_constant)
 
 
 def decode(kind: type[T], value: object, where: str) -> T:
@@ -83,14 +74,3 @@ def _decode_object(kind: Any, value: Any, where: str) -> Any:
 def _mismatch(where: str, value: object, wanted: str) -> ValueError:
     found = json.dumps(value)
     return ValueError(f"{where} is {found[:60] + '…' if len(found) > 60 else found}; {wanted} is needed")
-
-
-def _without_doubles(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key is there twice")
-    return found
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number")

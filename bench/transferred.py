@@ -12,8 +12,9 @@ from hpmkd_edge.bench.additive import Range
 from hpmkd_edge.bench.prediction import GraphFeatures, Prediction, unknown_because
 from hpmkd_edge.bench.published_fits import Pool
 from hpmkd_edge.bench.published_table import vector_of
-from hpmkd_edge.bench.strict_json import decode, parse
+from hpmkd_edge.bench.strict_json import decode
 from hpmkd_edge.bench.table_check import Published
+from hpmkd_edge.json_file import parse
 from hpmkd_edge.targets import Target
 
 FILE: Final = Path(__file__).with_name("transferred.json")

@@ -57,7 +57,7 @@ def compress(request: Request, *, output: Path | None = None) -> tuple[Report, .
         output: the run folder; it must not exist. Default: `runs/DATA-TARGET-TIME`.
 
     Returns:
-        One report a target, also written as `report.json` and `report.md` beside `student.onnx`, `student.pt`,
+        One report a target, also written as `report.json`, `report.md` and `report.html` beside `student.onnx`, `student.pt`,
         `profile.json` and `manifest.json`; with several targets each has a folder of its own name in *output*. Where
         the target's runtime cannot take the table's columns, `preprocessing.onnx` makes what `student.onnx` takes.
 
@@ -109,8 +109,19 @@ def _run(request: Request, targets: tuple[Target, ...], folder: RunFolder) -> tu
                 )
                 facts.folder.mkdir(exist_ok=True)
                 reports.append(_fit_to(target, preparation, request, facts, folder.state))
+        if len(reports) > 1:
+            _write_page_of_all(reports, folder.made)
     folder.finish()
     return tuple(reports)
+
+
+def _write_page_of_all(reports: Sequence[Report], folder: Path) -> None:
+    """Write one page of all targets beside their folders."""
+    from hpmkd_edge.report.documents import FILES, PAGE
+    from hpmkd_edge.report.pages.run import to_html
+
+    links = [[f"{report.target}/{name}" for name in FILES] for report in reports]
+    (folder / PAGE).write_text(to_html(reports, links=links), encoding="utf-8")
 
 
 @contextmanager

@@ -5,9 +5,21 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hpmkd_edge.errors import BadOutput, BadReport
+
+
+def parse(text: str) -> object:
+    """Parse *text* as JSON.
+
+    Raises:
+        ValueError: it is not JSON, names a key twice, holds NaN or an infinity, or is nested too deeply.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_without_doubles, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def read_json(kind: type[Any], schema: str, path: Path) -> Any:
@@ -22,10 +34,10 @@ def read_json(kind: type[Any], schema: str, path: Path) -> Any:
 
     try:
         text = path.read_text(encoding="utf-8")
-        found = json.loads(text)
+        found = parse(text)
     except OSError as error:
         raise BadReport(f"{path.absolute()} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+    except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are such
         raise BadReport(f"{path} is not JSON: {error}; a whole file is needed.") from error
     version = found.get("schema") if isinstance(found, dict) else None
     if version != schema:
@@ -74,3 +86,14 @@ def lay_out(value: Any, newline: str = "\n") -> str:
         parts = [f"{json.dumps(key)}: {lay_out(item, inner)}" for key, item in value.items()]
         return f"{{{inner}{(',' + inner).join(parts)}{newline}}}"
     return f"[{inner}{(',' + inner).join(lay_out(item, inner) for item in value)}{newline}]"
+
+
+def _without_doubles(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key is there twice")
+    return found
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")

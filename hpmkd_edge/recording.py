@@ -17,6 +17,7 @@ from hpmkd_edge.bench.scoring import Score
 from hpmkd_edge.distill.candidates import Race
 from hpmkd_edge.export.artifact import PREPROCESSING, PREPROCESSING_RUNTIME, STUDENT, Artifact
 from hpmkd_edge.foretold import Foretold
+from hpmkd_edge.history import entry_of, keep
 from hpmkd_edge.manifest import write_manifest
 from hpmkd_edge.preparation import Preparation
 from hpmkd_edge.python_file import is_python_spec
@@ -94,7 +95,9 @@ def record_run(
         test: of what ships, on test rows.
         teachers_test_accuracy: in the order of the preparation's tutors.
     """
+    from hpmkd_edge.report.documents import FILES, PAGE
     from hpmkd_edge.report.markdown import to_markdown
+    from hpmkd_edge.report.pages.run import to_html
 
     task, winner, test_accuracy = preparation.task, shipped.race.winner, test.accuracy
     torch.save(shipped.module.state_dict(), facts.folder / "student.pt")
@@ -155,6 +158,9 @@ def record_run(
     )
     write_report(report, facts.folder / "report.json")
     (facts.folder / "report.md").write_text(to_markdown(report), encoding="utf-8")
+    (facts.folder / PAGE).write_text(to_html([report], links=[FILES]), encoding="utf-8")
+    if "memory" not in request.without:
+        keep(entry_of(shipped.profile, target=target.name, model=f"{task.name} student"))
     write_manifest(
         facts.folder,
         run_id=facts.run_id,

@@ -226,6 +226,14 @@ def test_only_inconclusive_can_be_let_through(pretending, workspace, ends, code,
     assert (workspace / "let" / "exit-code").read_text() == f"{ends}\n"
 
 
+def test_a_shell_command_that_fails_is_no_broken_budget(pretending, workspace):
+    """1 is a verdict; a disk that is full is none."""
+    _command(pretending / "mkdir", "#!/bin/sh\nexit 1\n")
+    done = _run_gate(pretending, workspace, GATE_REPORTS="report.json")
+
+    assert done.returncode == 4
+
+
 def test_a_page_that_cannot_be_drawn_is_no_verdict_lost(pretending, workspace):
     """A met gate ends with the page's code then."""
     done = _run_gate(pretending, workspace, GATE_REPORTS="report.json", ENDS_report="4")
@@ -438,12 +446,24 @@ def test_a_switch_is_true_or_false(pretending, workspace):
 
 def test_every_action_is_pinned_to_a_commit():
     """A tag can be moved by whoever takes over its repository."""
-    files = [ROOT / "action.yml", *CI.glob("*.yml")]
+    files = [ROOT / "action.yml", ROOT / "docs" / "ci.md", *CI.glob("*.yml")]
     uses = [name for path in files for name in re.findall(r"uses: (\S+.*)", path.read_text())]
 
-    assert len(uses) == 4
+    assert len(uses) == 6
     for name in uses:
         assert re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+|OWNER/hpmkd-edge@COMMIT", name)
+
+
+def test_every_input_and_variable_is_explained():
+    """In docs/ci.md, with the default that the action has."""
+    text = (ROOT / "docs" / "ci.md").read_text()
+    action = yaml.safe_load((ROOT / "action.yml").read_text())
+    (judge,) = [step for step in action["runs"]["steps"] if step.get("id") == "gate"]
+    read = set(re.findall(r"GATE_[A-Z_]+", (CI / "gate.sh").read_text())) - {"GATE_"}
+
+    assert [name for name in (*action["inputs"], *action["outputs"]) if f"`{name}`" not in text] == []
+    assert [name for name in read if f"`{name}`" not in text] == []
+    assert set(judge["env"]) == read
 
 
 # The workflow, and other CIs.

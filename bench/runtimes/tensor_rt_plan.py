@@ -13,9 +13,9 @@ from typing import Final, Literal
 
 from hpmkd_edge.bench.runtimes.cuda_driver import Gpu
 from hpmkd_edge.bench.runtimes.tensor_rt_build import Allowance, Built, Range
-from hpmkd_edge.bench.strict_json import decode, parse
+from hpmkd_edge.bench.strict_json import decode
 from hpmkd_edge.errors import BadOutput, MeasurementFailed
-from hpmkd_edge.json_file import write_json
+from hpmkd_edge.json_file import parse, write_json
 
 SCHEMA: Final = "hpmkd-edge/engine/1"
 ENGINE_SUFFIXES: Final = (".engine", ".plan")

@@ -18,6 +18,7 @@ from hpmkd_edge.report.pages.frame import GENERATOR
 from hpmkd_edge.text_file import write_text
 
 RECORD: Final = "report.json"
+PAGE: Final = "report.html"
 # What a folder holds beside its record, and a page links to.
 FILES: Final = (RECORD, "profile.json", "student.onnx", "manifest.json")
 # A page says within this many bytes who made it.
@@ -87,7 +88,7 @@ def find_document(path: Path) -> Document:
         return _run([path], path.with_suffix(".html")) if schema == RUN else _other(path, schema)
     records = [path / RECORD] if (path / RECORD).is_file() else sorted(path.glob(f"*/{RECORD}"))
     if records:
-        return _run(records, path / "report.html")
+        return _run(records, path / PAGE)
     if (path / "evidence.json").is_file():
         return _other(path / "evidence.json", _schema_of(path / "evidence.json"))
     raise BadReport(

@@ -61,11 +61,15 @@ def points_of(report: Report) -> tuple[Point, ...]:
 
 
 def dominated(points: Sequence[Point]) -> tuple[tuple[Point, Point], ...]:
-    """Return each point that another beats, with the first such: no worse in all three, and better in one."""
+    """Return each point that another beats, with the first such: no worse in all three, and better in one.
+
+    What ships is not beaten by a rival of its own file's cost: the race had reasons to prefer it.
+    """
     whole = [point for point in points if point.is_whole]
     found = []
     for point in whole:
-        by = next((other for other in whole if _beats(other, point)), None)
+        rivals = whole if point.role != "shipped" else [other for other in whole if other.cost_of is None]
+        by = next((other for other in rivals if _beats(other, point)), None)
         if by is not None:
             found.append((point, by))
     return tuple(found)

@@ -126,7 +126,8 @@ def test_an_older_python_reads_what_we_write(tmp_path, python):
         import sys
         from hpmkd_edge.bench.older_python import as_file, cache, dataclass, files, zip_strictly
         from hpmkd_edge.bench.protocol import Sampling
-        from hpmkd_edge.bench.strict_json import decode, parse
+        from hpmkd_edge.bench.strict_json import decode
+        from hpmkd_edge.json_file import parse
         from hpmkd_edge.bench import older_python as o
         import hpmkd_edge.errors, hpmkd_edge.export.artifact
 

@@ -57,9 +57,10 @@ def compress(request: Request, *, output: Path | None = None) -> tuple[Report, .
         output: the run folder; it must not exist. Default: `runs/DATA-TARGET-TIME`.
 
     Returns:
-        One report a target, also written as `report.json`, `report.md` and `report.html` beside `student.onnx`, `student.pt`,
-        `profile.json` and `manifest.json`; with several targets each has a folder of its own name in *output*. Where
-        the target's runtime cannot take the table's columns, `preprocessing.onnx` makes what `student.onnx` takes.
+        One report a target, also written as `report.json`, `report.md` and `report.html` beside `student.onnx`,
+        `student.pt`, `profile.json` and `manifest.json`; with several targets each has a folder of its own name in
+        *output*, and a page of all lies beside them. Where the target's runtime cannot take the table's columns,
+        `preprocessing.onnx` makes what `student.onnx` takes.
 
     Raises:
         EdgeError: see `hpmkd_edge.errors`. Bad input leaves nothing behind; an interrupted run leaves

@@ -102,7 +102,7 @@ def test_a_report_is_json_of_one_line_for_all_samples(tmp_path):
         ('"seed": 0,', '"seed": 0, "sed": 1,', "sed: Unexpected keyword argument"),
         ('"governor": null', '"governer": null', "Field required|Unexpected keyword"),
         ('"outcome": "met"', '"outcome": "good"', "outcome: Input should be 'met'"),
-        ('"test_accuracy": 0.93,', '"test_accuracy": NaN,', "test_accuracy: Input should be a finite number"),
+        ('"test_accuracy": 0.93,', '"test_accuracy": NaN,', "NaN is not a number"),
         ('"fail": 64.0', '"fail": -64.0', "fail is -64"),
     ],
 )

@@ -154,3 +154,12 @@ def test_the_order_of_points_decides_only_who_is_named(figures):
             assert (by.accuracy, by.p90_ms, by.file_bytes) != (point.accuracy, point.p90_ms, point.file_bytes)
             beaters = [other for other in order if (point, other) in dominated((other, point))]
             assert by == beaters[0]
+
+
+def test_a_rival_that_lost_the_race_does_not_beat_what_ships():
+    """It would cost the same, and the race had reasons to prefer the other; a file that was measured does beat it."""
+    rival, shipped = make_points([(0.91, 1.0, 1), (0.9, 1.0, 1)])
+    rival, shipped = replace(rival, cost_of="the fp32 file"), replace(shipped, role="shipped")
+
+    assert dominated((rival, shipped)) == ()
+    assert dominated((replace(rival, cost_of=None), shipped)) == ((shipped, replace(rival, cost_of=None)),)

@@ -21,10 +21,11 @@ from hpmkd_edge.commands import (
     predicting,
     profiling,
     reporting,
+    schemas,
     targets,
 )
 from hpmkd_edge.commands.options import Format, Output, Quiet, Verbose
-from hpmkd_edge.conduct import before_a_run, folder_of, reader_may_leave, refuse_targets, stopped_at_once
+from hpmkd_edge.conduct import before_a_run, folder_of, reader_may_leave, refuse, refuse_targets, stopped_at_once
 from hpmkd_edge.errors import EdgeError
 from hpmkd_edge.flags import takes_request
 from hpmkd_edge.request import Request
@@ -43,6 +44,7 @@ app = typer.Typer(
 app.add_typer(targets.app, name="targets")
 app.add_typer(memory.app, name="memory")
 app.add_typer(benching.app, name="bench")
+app.add_typer(schemas.app, name="schemas")
 
 
 @app.callback(invoke_without_command=True)
@@ -169,6 +171,7 @@ def ablate(
     """Turn off each component in turn, and see what it is worth."""
     before_a_run(context, resume, quiet=quiet, verbose=verbose)
     refuse_targets(context, "ablate")
+    refuse(context, "ablate", ("log",), "which trains many runs and writes one record of all")
     request.check()
 
     from hpmkd_edge.ablation import ablate as run

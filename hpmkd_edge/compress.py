@@ -17,13 +17,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from hpmkd_edge import __version__
 from hpmkd_edge.bench.building import Wish, try_to_build
 from hpmkd_edge.bench.profile import Profile
 from hpmkd_edge.bench.runtimes import tensor_rt
@@ -41,10 +38,13 @@ from hpmkd_edge.recording import Facts, record_run
 from hpmkd_edge.request import Request
 from hpmkd_edge.rounds import Round
 from hpmkd_edge.run_folder import RunFolder, default_output, find_interrupted, plan_folder
+from hpmkd_edge.run_identity import run_id
 from hpmkd_edge.settling import shown
 from hpmkd_edge.students.effort import effort_of
 from hpmkd_edge.targets import Target
 from hpmkd_edge.tasks.task import Goal
+from hpmkd_edge.tracked import place_of, summary_of
+from hpmkd_edge.tracking.following import followed
 from hpmkd_edge.turns import Workbench
 from hpmkd_edge.verdict import Outcome, Provenance, judge, provenance_of
 
@@ -95,21 +95,27 @@ def _targets(request: Request) -> tuple[Target, ...]:
 def _run(request: Request, targets: tuple[Target, ...], folder: RunFolder) -> tuple[Report, ...]:
     began = time.monotonic()
     started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    reports = []
-    with listening() as interruption, leaving_only_what_is_of_use(folder, "compress", folder.discard_if_kept):
-        preparation = prepare(request, folder, lambda: interruption.asked)
+    reports, summaries = [], []
+    with (
+        listening() as interruption,
+        leaving_only_what_is_of_use(folder, "compress", folder.discard_if_kept),
+        followed(request.log, place_of(folder, [target.name for target in targets])) as following,
+    ):
+        preparation = prepare(request, folder, lambda: interruption.asked, following.journal)
         with closing(preparation.workshop.executor):
             for target in targets:
                 own = target.name if len(targets) > 1 else "."
                 facts = Facts(
-                    run_id=_run_id(request, preparation, target),
+                    run_id=run_id(request, preparation, target),
                     started_at=started_at,
                     began=began,
                     folder=folder.made / own,
                     final=folder.final / own,
                 )
                 facts.folder.mkdir(exist_ok=True)
-                reports.append(_fit_to(target, preparation, request, facts, folder.state))
+                reports.append(_fit_to(target, preparation.under(target.name), request, facts, folder.state))
+                summaries.append(summary_of(reports[-1], facts.folder))
+        following.finished(summaries)
         if len(reports) > 1:
             _write_page_of_all(reports, folder.made)
     folder.finish()
@@ -146,17 +152,6 @@ def leaving_only_what_is_of_use(folder: RunFolder, command: str, discard: Callab
             kept = f"What was finished is kept; once this is mended: hpmkd-edge {command} --resume {path}"
             raise type(error)(f"{error} {kept}") from error
         raise
-
-
-def _run_id(request: Request, preparation: Preparation, target: Target) -> str:
-    """Name a run by all that decides its outcome, so that the same run ships the same bytes."""
-    # Where it is measured does not change what is made: a record taken by hand names a file of the run before.
-    asked = replace(request, command="", started_in="", targets=(target.name,), host=None, profiles=(), records=None)
-    teachers = [tutor.teacher.digest for tutor in preparation.tutors]
-    student, device = preparation.workshop.family.digest, preparation.curriculum.untaught.labels.device.type
-    code = f"hpmkd-edge {__version__} torch {torch.__version__} {device}"
-    decisive = f"{code} {asked} {preparation.task.digest} {teachers} {student} {replace(target, host=None)}"
-    return sha256(decisive.encode()).hexdigest()[:16]
 
 
 def _fit_to(target: Target, preparation: Preparation, request: Request, facts: Facts, state: Path) -> Report:

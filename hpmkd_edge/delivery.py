@@ -166,6 +166,7 @@ class Delivery:
             stop=workshop.stop,
             label=f"{rival.name}, for int8",
             calibration_rows=evenly(self.preparation.task.train, CALIBRATION_ROWS),
+            tell=workshop.teller(f"{rival.name}, for int8", exported.artifact.sha256),
         )
         plain = convert(
             trained.module,

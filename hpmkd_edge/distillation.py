@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timezone
-from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -36,6 +35,7 @@ from hpmkd_edge.recording import cautions, data_record, files_of, retention, tea
 from hpmkd_edge.request import Request
 from hpmkd_edge.rounds import race_record
 from hpmkd_edge.run_folder import RunFolder, default_output, find_interrupted, plan_folder
+from hpmkd_edge.run_identity import run_id
 from hpmkd_edge.students.family import Size
 from hpmkd_edge.tracked import WITHOUT_TARGET, place_of, summary_of_distilled
 from hpmkd_edge.tracking.following import followed
@@ -84,8 +84,8 @@ def _run(request: Request, folder: RunFolder) -> Distilled:
         preparation = preparation.under(WITHOUT_TARGET)
         task, inlet, made = preparation.task, preparation.inlet, folder.made
         with closing(preparation.workshop.executor):
-            run_id = _run_id(request, preparation)
-            facts = preparation.facts(run_id)
+            name = run_id(request, preparation, None)
+            facts = preparation.facts(name)
             size = largest_size(preparation, folder.state / "untrained.onnx", facts)
             race = train_best(size, (), preparation.curriculum)
         artifact = convert(
@@ -105,7 +105,7 @@ def _run(request: Request, folder: RunFolder) -> Distilled:
         best = teachers[0].test_accuracy
         distilled = Distilled(
             tool_version=__version__,
-            run_id=run_id,
+            run_id=name,
             started_at=started_at,
             seconds=time.monotonic() - began,
             command=request.command,
@@ -128,7 +128,7 @@ def _run(request: Request, folder: RunFolder) -> Distilled:
         write_distilled(distilled, made / "distilled.json")
         write_manifest(
             made,
-            run_id=run_id,
+            run_id=name,
             command=request.command,
             seed=request.seed,
             created_at=started_at,
@@ -149,12 +149,3 @@ def largest_size(preparation: Preparation, path: Path, facts: Mapping[str, str])
         if save_student(module, preparation.inlet, path, facts=facts).file_bytes <= allowance.most_bytes:
             return size
     return allowance.sizes[0]
-
-
-def _run_id(request: Request, preparation: Preparation) -> str:
-    """Name a run by all that decides its outcome, so that the same run ships the same bytes."""
-    asked = replace(request, command="", started_in="", targets=(), host=None, profiles=(), records=None, log=())
-    teachers = [tutor.teacher.digest for tutor in preparation.tutors]
-    student, device = preparation.workshop.family.digest, preparation.curriculum.untaught.labels.device.type
-    code = f"hpmkd-edge {__version__} torch {torch.__version__} {device}"
-    return sha256(f"{code} {asked} {preparation.task.digest} {teachers} {student}".encode()).hexdigest()[:16]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any, NoReturn
 
 from hpmkd_edge.errors import BadOutput, BadReport
+from hpmkd_edge.text_file import write_text
 
 
 def parse(text: str) -> object:
@@ -56,16 +56,11 @@ def write_json(value: dict[str, Any], path: Path) -> None:
     Raises:
         BadOutput: the file cannot be written, or a number is not finite.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        # A file's name may hold bytes that are no UTF-8; what "backslashreplace" puts for them is JSON's own escape.
-        draft.write_text(lay_out(value) + "\n", encoding="utf-8", errors="backslashreplace")
-        draft.replace(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise BadOutput(f"{path} cannot be written: {error.strerror}.") from error
+        text = lay_out(value) + "\n"
     except ValueError as error:  # of json, for NaN
         raise BadOutput(f"{path} cannot be written: a number is not finite.") from error
+    write_text(text, path)
 
 
 def lay_out(value: Any, newline: str = "\n") -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 from hpmkd_edge.errors import BadOutput
@@ -11,17 +13,29 @@ from hpmkd_edge.errors import BadOutput
 def write_text(text: str, path: Path) -> None:
     """Write *text* to *path* as UTF-8, over what is there; a reader sees the whole file or the one before.
 
+    What is no file, as a pipe or a device, is written to and stays; a link stays, and what it leads to is written.
+
     Raises:
         BadOutput: the file cannot be written.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    _check_named(path)
+    # A file's name may hold bytes that are no UTF-8; in JSON, what this puts for them is JSON's own escape.
+    written = text.encode(errors="backslashreplace")
     try:
-        # A file's name may hold bytes that are no UTF-8.
-        draft.write_bytes(text.encode(errors="backslashreplace"))
-        draft.replace(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise BadOutput(f"{path.absolute()} cannot be written: {error.strerror}.") from error
+        whole = path.resolve()
+        if whole.exists() and not whole.is_file():
+            whole.write_bytes(written)
+            return
+        draft = whole.with_name(f".{os.getpid()}-{threading.get_ident()}.partial")
+        try:
+            draft.write_bytes(written)
+            draft.replace(whole)
+        except OSError:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+            raise
+    except (OSError, RuntimeError) as error:  # RuntimeError: a link that leads to itself, before Python 3.13
+        raise _unwritable(path, error) from error
 
 
 def append_text(text: str, path: Path) -> None:
@@ -30,16 +44,28 @@ def append_text(text: str, path: Path) -> None:
     Raises:
         BadOutput: the file cannot be written.
     """
+    _check_named(path)
     left = memoryview(text.encode(errors="backslashreplace"))
     try:
         with path.open("ab", buffering=0) as file:
-            before = file.tell()
+            # A pipe or a device takes nothing back.
+            before = file.tell() if path.is_file() else None
             try:
                 while left:
                     left = left[file.write(left) :]
             except OSError:
-                if path.is_file():  # a pipe or a device takes nothing back
+                if before is not None:
                     file.truncate(before)
                 raise
     except OSError as error:
-        raise BadOutput(f"{path.absolute()} cannot be written: {error.strerror}.") from error
+        raise _unwritable(path, error) from error
+
+
+def _check_named(path: Path) -> None:
+    if not path.name:
+        raise BadOutput(f"{str(path)!r} is no file's name; one is needed to write to.")
+
+
+def _unwritable(path: Path, error: OSError | RuntimeError) -> BadOutput:
+    cause = error.strerror if isinstance(error, OSError) else "its link leads to itself"
+    return BadOutput(f"{path.absolute()} cannot be written: {cause}.")

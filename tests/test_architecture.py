@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[1]
 # Lower floors first; rooms of one floor do not import each other.
 FLOORS = (
     ("errors", "kernels", "interruption", "progress"),
-    ("accuracy_curve", "text_file", "yaml_lines", "json_file", "python_file", "checkout", "store"),
+    ("text_file",),
+    ("accuracy_curve", "yaml_lines", "json_file", "python_file", "checkout", "store"),
     ("targets", "tasks", "manifest", "tracking"),
     ("students", "teachers"),
     ("export",),
@@ -37,7 +38,7 @@ FLOORS = (
     ("baseline",),
     ("report", "run_folder", "flags"),
     ("preparation", "conduct", "settling"),
-    ("delivery", "foretelling", "tracked"),
+    ("delivery", "foretelling", "run_identity", "tracked"),
     ("rounds", "probing"),
     ("recording",),
     ("turns",),

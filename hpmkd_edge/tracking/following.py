@@ -44,6 +44,7 @@ class Follower:
         self._name, self._place, self._journal = name, place, journal
         self._over = threading.Event()
         self._end: End = "failed"
+        self._failure: Exception | None = None
         self._summaries: tuple[Summary, ...] = ()
         self._offset, self._last = 0, dict[tuple[str, str], int]()
         # A second Ctrl-C does not wait for it.
@@ -60,10 +61,15 @@ class Follower:
 
     def end(self, end: End) -> None:
         """Send what is left, and wait until the tracker has it."""
-        if not self._over.is_set():
-            self._end = end
-            self._over.set()
-            self._thread.join()
+        if self._over.is_set():
+            return
+        self._end = end
+        self._over.set()
+        self._thread.join()
+        if self._failure is not None:
+            # Here and not in the thread: an export in between keeps the whole process from saying anything.
+            said = str(self._failure).strip().splitlines() or [type(self._failure).__name__]
+            log.warning("--log %s failed, and the run went on without it: %s", self._name, said[0])
 
     def _follow(self) -> None:
         try:
@@ -83,8 +89,7 @@ class Follower:
                     tracker.summarize(summary)
                 tracker.close(self._end)
         except Exception as error:  # noqa: BLE001  whatever a tracker or its server does, the run goes on
-            said = str(error).strip().splitlines() or [type(error).__name__]
-            log.warning("--log %s failed, and the run goes on without it: %s", self._name, said[0])
+            self._failure = error
 
     def _news(self) -> list[Entry]:
         """Return the epochs that were not told before: a training that is found again tells all of its epochs."""

@@ -7,6 +7,8 @@ from itertools import pairwise
 import pytest
 from sample_lessons import CLASSES, FEATURES, SETTINGS, Stop, assert_same, sure, table_lesson
 
+from hpmkd_edge.distill import workshop as workshop_module
+from hpmkd_edge.distill.executors import LocalProcesses
 from hpmkd_edge.distill.lesson import taught
 from hpmkd_edge.distill.quantization_link import train_quantized
 from hpmkd_edge.distill.sequential import follow
@@ -177,5 +179,22 @@ def test_trainings_in_threads_write_one_journal(compiled, tmp_path):
 
     assert len(found) == 3
     assert sorted(tuple(epoch.loss for epoch in epochs) for epochs in found.values()) == sorted(
+        one.losses for one in trained
+    )
+
+
+@pytest.mark.slow
+def test_trainings_in_worker_processes_write_the_same_journal(make, lesson, sizes, tmp_path, monkeypatch):
+    """What they tell is what their trainings keep."""
+    monkeypatch.setattr(workshop_module, "WORTH_PROCESSES_S", 0.0)
+    journal = Journal(path=tmp_path / "epochs.jsonl")
+    asked = [
+        Assignment(size=sizes[0], lesson=lesson, label="same", settings=replace(SETTINGS, learning_rate=rate))
+        for rate in (1e-3, 3e-3)
+    ]
+    with LocalProcesses(2, 1) as processes:
+        trained = make(executor=processes, workers=2, journal=journal).train_all(asked)
+
+    assert sorted(tuple(epoch.loss for epoch in epochs) for epochs in steps_of(journal).values()) == sorted(
         one.losses for one in trained
     )

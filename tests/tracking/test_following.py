@@ -120,7 +120,7 @@ def test_a_tracker_that_fails_costs_a_warning(fails, listen, place, summary, cap
         epochs(run.journal, 1)
         run.finished([summary("box")])
 
-    assert caplog.messages == ["--log broken failed, and the run goes on without it: the server"]
+    assert caplog.messages == ["--log broken failed, and the run went on without it: the server"]
     assert listener.told[-1] == ("close", "finished")
 
 

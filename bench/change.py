@@ -94,7 +94,7 @@ def change_between(
     """
     check_comparable(before, after, same_inputs=same_inputs)
     generator = np.random.default_rng(seed)
-    if before.reference_ns == after.reference_ns:
+    if before.reference_ns == after.reference_ns and _processes(before) == _processes(after):
         logs_PK = np.log(_block_medians(after, after.samples_ns) / _block_medians(before, before.samples_ns))
         low, high = np.percentile(_resampled(logs_PK, generator), [2.5, 97.5])
         return _change(float(np.median(logs_PK)), float(low), float(high), tolerance, interleaved=True)
@@ -113,8 +113,8 @@ def check_comparable(before: Profile, after: Profile, *, same_inputs: bool = Tru
 
     Raises:
         BadConfiguration: they differ in machine, power mode, runtime, threads or batch, with *same_inputs* also in
-            shapes, preprocessing or in how they were fed, or are of too few runs. Records that say nothing of shapes
-            are like each other only.
+            shapes, preprocessing or in how they were fed, or are of too few runs, or not of as many of the reference
+            model. Records that say nothing of shapes are like each other only.
     """
     for what, setting in {**_SETTINGS, **(_FED if same_inputs else {})}.items():
         first, second = setting(before), setting(after)
@@ -127,6 +127,11 @@ def check_comparable(before: Profile, after: Profile, *, same_inputs: bool = Tru
         if min(len(one.samples_ns), len(one.reference_ns)) < LEAST_RUNS:
             raise BadConfiguration(
                 f"the profile of {one.model} has {len(one.samples_ns)} runs; {LEAST_RUNS} are needed to compare it."
+            )
+        if len(one.samples_ns) != len(one.reference_ns):
+            raise BadConfiguration(
+                f"the profile of {one.model} has {len(one.samples_ns)} runs and {len(one.reference_ns)} of the"
+                " reference model; as many of each are needed to compare it."
             )
 
 
@@ -145,10 +150,15 @@ def _change(middle: float, low: float, high: float, tolerance: float, *, interle
     return Change(ratio=float(ratio), low=float(least), high=float(most), tolerance=tolerance, interleaved=interleaved)
 
 
+def _processes(profile: Profile) -> tuple[int, ...]:
+    """Return how many samples each process gave; all are taken for one's where the record does not say."""
+    told = min(profile.runs, default=0) > 0 and sum(profile.runs) == len(profile.samples_ns)
+    return profile.runs if told else (len(profile.samples_ns),)
+
+
 def _block_medians(profile: Profile, samples_ns: tuple[int, ...]) -> NDArray[np.float64]:
     """Return the medians of blocks of consecutive runs, [P, K]."""
-    processes = profile.runs if sum(profile.runs) == len(samples_ns) else (len(samples_ns),)
-    parts = np.split(np.asarray(samples_ns, np.float64), np.cumsum(processes)[:-1])
+    parts = np.split(np.asarray(samples_ns, np.float64), np.cumsum(_processes(profile))[:-1])
     blocks = max(1, min(BLOCKS, min(map(len, parts)) // 5))
     return np.array([[np.median(block) for block in np.array_split(part, blocks)] for part in parts])
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hpmkd_edge.bench.grading import Misses, misses_of, row_scores, standard_error
+from hpmkd_edge.bench.grading import Misses, misses_of, score_of, standard_error
 from hpmkd_edge.bench.runtimes.chain import open_model
 from hpmkd_edge.bench.runtimes.choose import choose_runtime
 from hpmkd_edge.bench.runtimes.runtime import Feeds
@@ -32,7 +32,7 @@ class Score:
         loss: mean cross-entropy in nats, probabilities clipped at 1e-7 from below; of values the mean squared error.
         accuracy: share of rows that are right; of values R².
         misses: of values, in their units; None for classes.
-        standard_error: of the accuracy, or R²; None of one row alone.
+        standard_error: of the accuracy, or R²; see `grading.standard_error`.
     """
 
     labels: NDArray[Any]
@@ -143,25 +143,23 @@ def score(
             )
         misses = misses_of(answers_NK, labels)
         assert misses is not None
-        scores_N = row_scores(answers_NK, labels)
         return Score(
             labels=labels,
             predictions=answers_NK[:, 0],
             loss=misses.rmse**2,
-            accuracy=float(scores_N.mean()),
+            accuracy=score_of(answers_NK, labels),
             misses=misses,
-            standard_error=standard_error(scores_N),
+            standard_error=standard_error(answers_NK, labels),
         )
     if labels.shape != (rows,) or labels.min() < 0 or labels.max() >= classes:
         raise BadData(f"the labels have shape {labels.shape}; {rows}, each in 0 … {classes - 1}, are needed.")
     true_N = answers_NK[np.arange(rows), labels].astype(np.float64)
-    scores_N = row_scores(answers_NK, labels)
     return Score(
         labels=labels,
         predictions=answers_NK.argmax(1).astype(np.int64),
         loss=float(-np.log(np.maximum(true_N, LEAST_PROBABILITY)).mean()),
-        accuracy=float(scores_N.mean()),
-        standard_error=standard_error(scores_N),
+        accuracy=score_of(answers_NK, labels),
+        standard_error=standard_error(answers_NK, labels),
     )
 
 

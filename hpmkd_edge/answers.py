@@ -11,9 +11,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hpmkd_edge.record import AnswersRecord, ClassRecord, DisagreementRecord
-from hpmkd_edge.tasks.task import Images, Rows
-from hpmkd_edge.teachers.digest import digest_of, digest_of_array
+from hpmkd_edge.errors import BadReport
+from hpmkd_edge.record import AnswersRecord, ClassRecord, DisagreementRecord, Report
+from hpmkd_edge.tasks.task import Rows
+from hpmkd_edge.teachers.digest import digest_of, digest_of_array, parts_of_inputs
+from hpmkd_edge.verdict import TOLERANCE
 
 MOST_DISAGREEMENTS: Final = 50
 
@@ -75,6 +77,25 @@ def student_right(answers: AnswersRecord) -> NDArray[np.bool_]:
     return np.unpackbits(packed, count=answers.rows).astype(np.bool_)
 
 
+def right_in(report: Report, answers: AnswersRecord) -> NDArray[np.bool_]:
+    """Return on which test rows the student of *report* is right, [N], by its *answers*.
+
+    Raises:
+        BadReport: they cannot be read, or are not those that its accuracy is of.
+    """
+    try:
+        right_N = student_right(answers)
+    except ValueError as error:
+        raise BadReport(f"the answers in the report of run {report.run_id} cannot be read: {error}") from error
+    accuracy = right_N.mean() if len(right_N) else np.nan
+    if not abs(accuracy - report.student.test_accuracy) <= TOLERANCE:
+        raise BadReport(
+            f"the report of run {report.run_id} has {int(right_N.sum()):,} of {len(right_N):,} answers right and an"
+            f" accuracy of {report.student.test_accuracy:g}; a report as the run wrote it is needed."
+        )
+    return right_N
+
+
 def digest_of_labeled(rows: Rows, classes: Sequence[str]) -> str:
     """Return the sha256 of inputs and labels in their order, in hex, whatever else their task holds.
 
@@ -82,14 +103,7 @@ def digest_of_labeled(rows: Rows, classes: Sequence[str]) -> str:
     the source a row stood.
     """
     names = np.array(classes, np.object_)[rows.labels]
-    inputs = rows.inputs
-    if isinstance(inputs, Images):
-        parts = ["images", digest_of_array(inputs.pixels)]
-    else:
-        parts = ["table"]
-        for column in inputs.columns:
-            parts += [column.name, column.kind, digest_of_array(column.values)]
-    return digest_of((*parts, digest_of_array(names)))
+    return digest_of((*parts_of_inputs(rows.inputs), digest_of_array(names)))
 
 
 def _disagreements(

@@ -16,6 +16,7 @@ from hpmkd_edge import __version__
 from hpmkd_edge.bench.profile import Profile
 from hpmkd_edge.benched import Model, State
 from hpmkd_edge.errors import BadConfiguration, BadOutput, EdgeError
+from hpmkd_edge.export.inspection import weight_files
 from hpmkd_edge.json_file import read_json, write_json
 from hpmkd_edge.store.objects import digest_of_file
 from hpmkd_edge.targets import Precision, Target
@@ -48,7 +49,11 @@ class BenchWish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A wish, and the bytes that it was wished of."""
+    """A wish, and the bytes that it was wished of.
+
+    Attributes:
+        weights_sha256: for each model those of the files beside it in which its weights lie.
+    """
 
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 
@@ -56,7 +61,13 @@ class Plan:
     tool_version: str
     wish: BenchWish
     models: tuple[Model, ...]
+    weights_sha256: tuple[tuple[str, ...], ...]
     rows_sha256: str | None
+
+    @property
+    def digests(self) -> tuple[tuple[str, ...], ...]:
+        """What tells the bytes of each model, those beside its file among them."""
+        return tuple((one.sha256, *more) for one, more in zip(self.models, self.weights_sha256, strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +113,15 @@ def how_of(target: Target) -> How:
 
 
 def plan_of(wish: BenchWish) -> Plan:
-    """Return the plan of *wish*, its files as they are at this moment."""
+    """Return the plan of *wish*, its files as they are at this moment.
+
+    Raises:
+        BadConfiguration: a model is no ONNX file, or the rows are gone.
+    """
     names = _names(wish.models)
+    if wish.rows is not None and not wish.rows.is_file():
+        raise BadConfiguration(f"there is no file {wish.rows.absolute()}; an .npz of rows is needed.")
+    weights = [weight_files(path) for path in wish.models]
     return Plan(
         tool_version=__version__,
         wish=wish,
@@ -111,6 +129,7 @@ def plan_of(wish: BenchWish) -> Plan:
             Model(name=name, path=str(path), sha256=digest_of_file(path), precision=own)
             for name, path, own in zip(names, wish.models, wish.own, strict=True)
         ),
+        weights_sha256=tuple(tuple(map(digest_of_file, files)) for files in weights),
         rows_sha256=None if wish.rows is None else digest_of_file(wish.rows),
     )
 
@@ -239,8 +258,8 @@ def _check_same(begun: Plan, plan: Plan, folder: Path) -> None:
     for field in fields(BenchWish):
         if getattr(begun.wish, field.name) != getattr(plan.wish, field.name):
             raise BadConfiguration(f"{folder} was begun with other {_SAID_BY[field.name]}; {way_out}")
-    for before, now in zip(begun.models, plan.models, strict=True):
-        if before.sha256 != now.sha256:
+    for before, after, now in zip(begun.digests, plan.digests, plan.models, strict=True):
+        if before != after:
             raise BadConfiguration(f"{now.path} has changed since {folder} was begun; {way_out}")
     if begun.rows_sha256 != plan.rows_sha256:
         raise BadConfiguration(f"{plan.wish.rows} has changed since {folder} was begun; {way_out}")

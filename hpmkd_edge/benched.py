@@ -10,10 +10,10 @@ from typing import Any, ClassVar, Final, Literal
 from hpmkd_edge.bench.change import Change, change_between
 from hpmkd_edge.bench.change import Verdict as Speed
 from hpmkd_edge.bench.profile import Profile
-from hpmkd_edge.errors import BadReport
+from hpmkd_edge.errors import BadConfiguration, BadReport
 from hpmkd_edge.json_file import read_json, write_json
 from hpmkd_edge.targets import Precision
-from hpmkd_edge.verdict import Outcome, Verdict
+from hpmkd_edge.verdict import Outcome, Provenance, Verdict
 
 SCHEMA: Final = "hpmkd-edge/bench/2"
 CHANGE_SCHEMA: Final = "hpmkd-edge/change/1"
@@ -60,8 +60,9 @@ class Cell:
         reason: why it was not measured, in a sentence; None where it was.
         outcome: of the cost budgets; None where it was not measured.
         flags: why the latencies are not valid for a gate.
-        against_first: its time over that of the target's first measured file; None for that one, and where too few
-            runs were timed.
+        against_first: its time over that of the target's first measured file; None for that one, and where the two
+            cannot be compared.
+        provenance: what its times are worth on the target; None in older records.
     """
 
     target: str
@@ -77,6 +78,7 @@ class Cell:
     against_first: Ratio | None = None
     verdict: Verdict | None = None
     profile: Profile | None = None
+    provenance: Provenance | None = None
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -138,17 +140,26 @@ def ratio_of(change: Change) -> Ratio:
 
 
 def against(first: Profile, profile: Profile) -> Ratio | None:
-    """Return the time of *profile* over that of *first*, timed in turn with it; None where too few runs were timed.
+    """Return the time of *profile* over that of *first*, timed in turn with it; None where they cannot be compared.
 
-    A teacher and a student may take different inputs.
+    A teacher and a student may take different inputs, but a file of a fixed batch does as many rows' work, and too few
+    runs tell nothing.
     """
-    if None in (first.percentile_bound_ms(90), profile.percentile_bound_ms(90)):
+    try:
+        return ratio_of(change_between(first, profile, same_inputs=False))
+    except BadConfiguration:
         return None
-    return ratio_of(change_between(first, profile, same_inputs=False))
 
 
 def measured_cell(
-    *, target: str, model: str, made: str, profile: Profile, verdict: Verdict, against_first: Ratio | None
+    *,
+    target: str,
+    model: str,
+    made: str,
+    profile: Profile,
+    verdict: Verdict,
+    against_first: Ratio | None,
+    provenance: Provenance | None = None,
 ) -> Cell:
     """Return a cell with all that follows from its measurement."""
     return Cell(
@@ -165,6 +176,7 @@ def measured_cell(
         against_first=against_first,
         verdict=verdict,
         profile=profile,
+        provenance=provenance,
     )
 
 
@@ -202,7 +214,7 @@ def read_bench(path: Path) -> BenchRecord:
     """Read back what `write_bench` wrote.
 
     Raises:
-        BadReport: it cannot be read as one, or says something that does not follow from its own samples.
+        BadReport: it cannot be read as one, lacks a cell, or says something that does not follow from its own samples.
     """
     record: BenchRecord = read_json(BenchRecord, SCHEMA, path)
     for cell in record.cells:
@@ -212,6 +224,18 @@ def read_bench(path: Path) -> BenchRecord:
     keys = [cell.key for cell in record.cells]
     if len(set(keys)) < len(keys):
         raise BadReport(f"{path} has a model, target and precision twice; each may be there once.")
+    wanted = {
+        (model.name, target, precision)
+        for target in record.targets
+        for model in record.models
+        for precision in record.precisions or (model.precision,)
+    }
+    for model, target, precision in sorted(wanted ^ set(keys)):
+        found = "no" if (model, target, precision) in wanted else "a"
+        raise BadReport(
+            f"{path} has {found} cell of {model} on {target} in {precision}; one of every model, target and precision"
+            " that it names is needed, and no other."
+        )
     if record.exit_code != exit_code_of(record.cells):
         raise BadReport(f"{path} has the exit code {record.exit_code}; its cells say {exit_code_of(record.cells)}.")
     return record
@@ -251,6 +275,7 @@ def _fault(cell: Cell) -> str | None:
         profile=cell.profile,
         verdict=cell.verdict,
         against_first=cell.against_first,
+        provenance=cell.provenance,
     )
     return None if again == cell else "has numbers that do not follow from its samples and verdict"
 

@@ -39,7 +39,7 @@ from hpmkd_edge.labeled_rows import read_rows
 from hpmkd_edge.precision_files import MADE_UP, Maker, PrecisionFile
 from hpmkd_edge.progress import hidden
 from hpmkd_edge.targets import Precision, Target
-from hpmkd_edge.verdict import judge_cost
+from hpmkd_edge.verdict import judge_cost, provenance_of
 
 # A single run of each, to see which file of several cannot be run.
 ONCE: Final = replace(
@@ -320,6 +320,7 @@ def _cells(target: Target, away: str | None, taken: Mapping[How, Sequence[Take]]
             profile=take.profile,
             verdict=judge_cost(target, profile=take.profile, model_bytes=take.profile.model_bytes),
             against_first=None if first is None else against(first, take.profile),
+            provenance=provenance_of(take.profile, target),
         )
         first = first or take.profile
 

@@ -25,7 +25,15 @@ from hpmkd_edge.commands import (
     targets,
 )
 from hpmkd_edge.commands.options import Format, Output, Quiet, Verbose
-from hpmkd_edge.conduct import before_a_run, folder_of, reader_may_leave, refuse, refuse_targets, stopped_at_once
+from hpmkd_edge.conduct import (
+    before_a_run,
+    escape_unencodable,
+    folder_of,
+    reader_may_leave,
+    refuse,
+    refuse_targets,
+    stopped_at_once,
+)
 from hpmkd_edge.errors import EdgeError
 from hpmkd_edge.flags import takes_request
 from hpmkd_edge.request import Request
@@ -201,6 +209,7 @@ app.command(epilog=doctoring.EXAMPLES)(doctoring.doctor)
 
 def main() -> None:
     """Run the command line, and end with the exit code of what happened."""
+    escape_unencodable()
     try:
         app()
     except EdgeError as error:

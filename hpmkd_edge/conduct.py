@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
+import io
+import json
 import logging
 import os
 import sys
@@ -14,6 +17,13 @@ import typer
 from hpmkd_edge.errors import BadConfiguration
 from hpmkd_edge.flags import is_typed
 from hpmkd_edge.progress import hide_bars
+
+
+def escape_unencodable() -> None:
+    """Let stdout take every letter: one that its encoding lacks is written as in JSON, which stays whole."""
+    codecs.register_error("json", _escaped)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="json")
 
 
 @contextmanager
@@ -65,6 +75,11 @@ def refuse(context: typer.Context, command: str, names: Sequence[str], reason: s
     idle = [f"--{name.replace('_', '-')}" for name in names if is_typed(context, name)]
     if idle:
         raise BadConfiguration(f"{', '.join(idle)} cannot go with {command}, {reason}; leave it out.")
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 
 
 def _refuse_beside_resume(context: typer.Context) -> None:

@@ -10,6 +10,7 @@ from typing import Final
 
 from torch import nn
 
+from hpmkd_edge.accuracy_curve import least_at
 from hpmkd_edge.bench.change import Change, change_between
 from hpmkd_edge.bench.profile import Profile
 from hpmkd_edge.bench.scoring import Score, answer, score
@@ -206,15 +207,21 @@ class Delivery:
         return Made(artifact=artifact, plain=origin, module=exported.module, how=how, score=self._scored(artifact))
 
     def most_lost(self, exported: Made) -> float:
-        """Return how much accuracy, or R², int8 may lose: half a point, and no more than the budget leaves."""
+        """Return how much accuracy, or R², int8 may lose: half a point, and no more than the budgets leave.
+
+        Of `accuracy_for_size` it is the least at the size of *exported*: the int8 file, which is not made yet, will be
+        smaller, and of a smaller file no more is asked.
+        """
         limit, best = self._quality_limit(), self.preparation.best.accuracy
         floors = [] if limit is None else [limit.min, None if limit.max_drop is None else best - limit.max_drop]
+        if (curve := self.target.budgets.accuracy_for_size) is not None:
+            floors.append(least_at(curve, exported.artifact.file_bytes / 1e6))
         spare = exported.score.accuracy - max((floor for floor in floors if floor is not None), default=0.0)
         # A student that misses the budget anyway is not asked for more than others.
         return min(MOST_LOST, spare) if spare >= 0 else MOST_LOST
 
     def _quality_limit(self) -> AccuracyLimit | None:
-        """Return the limit that the verdict will judge by; of values it is R²'s."""
+        """Return the limit on accuracy that the verdict will judge by, whatever the size; of values it is R²'s."""
         budgets = self.target.budgets
         if self.preparation.task.goal == "classes":
             return budgets.accuracy

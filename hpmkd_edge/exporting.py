@@ -57,6 +57,7 @@ class ExportWish:
         label: the array of *rows* that holds labels.
         max_drop: how much of the score may be lost.
         shapes: of inputs whose axes are open, to make values up.
+        timed: whether both files are timed, which takes seconds.
     """
 
     model: Path
@@ -68,6 +69,7 @@ class ExportWish:
     max_drop: float = 0.005
     shapes: Mapping[str, tuple[int, ...]] | None = None
     force: bool = False
+    timed: bool = True
 
 
 def export(wish: ExportWish) -> Exported:
@@ -111,7 +113,7 @@ def export(wish: ExportWish) -> Exported:
         grade = None if wish.rows is None else _grade(trial, answers, wish.max_drop)
         _step(bar, "timing")
         one = {key: array[: fixed or 1] for key, array in graded.feeds.items()}
-        not_timed = RUNTIMES[RUNTIME_OF[wish.form]].missing()
+        not_timed = _not_timed(wish)
         timing = None if not_timed else _timed(wish, made, one)
         written = grade is None or grade.fits
         size = made.stat().st_size
@@ -129,7 +131,7 @@ def export(wish: ExportWish) -> Exported:
         grade=grade,
         quantized=quantized,
         timing=timing,
-        not_timed=f"{RUNTIME_OF[wish.form]} cannot run here: {not_timed}" if not_timed else None,
+        not_timed=not_timed,
     )
 
 
@@ -258,6 +260,14 @@ def _grade(trial: _Trial, answers: NDArray[np.float32], max_drop: float) -> Grad
         loss=loss,
         max_drop=max_drop,
     )
+
+
+def _not_timed(wish: ExportWish) -> str | None:
+    """Return why the files are not timed, or None."""
+    if not wish.timed:
+        return "nobody asked for it."
+    missing = RUNTIMES[RUNTIME_OF[wish.form]].missing()
+    return f"{RUNTIME_OF[wish.form]} cannot run here: {missing}" if missing else None
 
 
 def _timed(wish: ExportWish, made: Path, feeds: Feeds) -> Timing:

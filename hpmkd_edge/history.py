@@ -6,17 +6,23 @@ import hashlib
 import json
 import logging
 from dataclasses import asdict, dataclass
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from sqlalchemy import Column, Engine, MetaData, String, Table, Text, delete, func, insert, select
 
 from hpmkd_edge.bench.profile import Profile
-from hpmkd_edge.errors import BadReport, EdgeError
+from hpmkd_edge.errors import EdgeError
 from hpmkd_edge.store.database import create_tables, reading, writing
 from hpmkd_edge.store.opening import open_store
+from hpmkd_edge.targets import Target
+from hpmkd_edge.verdict import Provenance, provenance_of
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 log = logging.getLogger(__name__)
 
+SCHEMA: Final = "hpmkd-edge/history/1"
 _TABLES: Final = MetaData()
 _MEASUREMENTS: Final = Table(
     "measurements",
@@ -36,7 +42,9 @@ class Entry:
     Attributes:
         model: what it is called: a file's name, or a run's student.
         model_sha256: of the file that was measured.
+        target: for which it was measured; *provenance* is what its times are worth there.
         host: the machine's model; *host_name* what it calls itself.
+        shapes: what was fed, as "ids=1,128 mask=1,128"; empty where the profile does not say.
         relative: the median over that of the fixed reference model, timed in turn.
         flags: why the latencies are not valid for a gate.
     """
@@ -47,11 +55,13 @@ class Entry:
     model_sha256: str
     model_bytes: int
     target: str
+    provenance: Provenance
     runtime: str
     runtime_version: str
     precision: str
     threads: int
     batch: int
+    shapes: str
     host: str
     host_name: str
     protocol: str
@@ -64,12 +74,32 @@ class Entry:
     flags: tuple[str, ...]
 
     @property
-    def series(self) -> tuple[str, str, str, str]:
-        """What is one line of a trend: model, target, precision, machine."""
-        return self.model, self.target, self.precision, self.host
+    def subject(self) -> tuple[str, str, str, str]:
+        """What has a trend of its own: the model, the target, and the machine with what its times are worth there."""
+        return self.model, self.target, self.host, self.provenance.value
+
+    @property
+    def feed(self) -> tuple[str, int, str]:
+        """What of a subject is never compared: the precision, and what was fed."""
+        return self.precision, self.batch, self.shapes
+
+    @property
+    def series(self) -> tuple[str | int, ...]:
+        """What is one line of a trend."""
+        return (*self.subject, *self.feed, self.runtime)
 
 
-def entry_of(profile: Profile, *, target: str, model: str | None = None) -> Entry:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryRecord:
+    """Measurements as `report --history --format json` prints them, oldest first."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+
+    schema: Literal["hpmkd-edge/history/1"] = SCHEMA
+    measurements: tuple[Entry, ...]
+
+
+def entry_of(profile: Profile, *, target: Target, model: str | None = None) -> Entry:
     """Return the summary of *profile*.
 
     Args:
@@ -81,12 +111,14 @@ def entry_of(profile: Profile, *, target: str, model: str | None = None) -> Entr
         model=model or profile.model,
         model_sha256=profile.model_sha256,
         model_bytes=profile.model_bytes,
-        target=target,
+        target=target.name,
+        provenance=provenance_of(profile, target),
         runtime=profile.runtime,
         runtime_version=profile.runtime_version,
         precision=profile.precision,
         threads=profile.threads,
         batch=profile.batch,
+        shapes=" ".join(f"{one.name}={','.join(map(str, one.sizes))}" for one in profile.shapes),
         host=profile.host.model,
         host_name=profile.host.name,
         protocol=profile.protocol,
@@ -130,25 +162,28 @@ class History:
     def entries(self, *, model: str | None = None, target: str | None = None) -> tuple[Entry, ...]:
         """Return the measurements of a model, of a target, or all, oldest first.
 
+        Those of another version are left out, with a warning.
+
         Raises:
             BadOutput: the database cannot be read.
-            BadReport: what it holds is of another version.
         """
-        from pydantic import TypeAdapter, ValidationError
+        from pydantic import TypeAdapter
 
         query = select(_MEASUREMENTS.c.content).order_by(_MEASUREMENTS.c.taken_at, _MEASUREMENTS.c.key)
         for column, wanted in ((_MEASUREMENTS.c.model, model), (_MEASUREMENTS.c.target, target)):
             query = query if wanted is None else query.where(column == wanted)
         with reading(self.engine) as connection:
             contents = list(connection.scalars(query))
-        try:
-            return tuple(TypeAdapter(tuple[Entry, ...]).validate_json(f"[{','.join(contents)}]"))
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            raise BadReport(
-                f"the history holds what this version does not know: {'.'.join(map(str, first['loc']))}:"
-                f" {first['msg']}; `hpmkd-edge memory prune --records 0` empties it."
-            ) from error
+        kind = TypeAdapter(Entry)
+        found = tuple(entry for content in contents if (entry := _entry(kind, content)) is not None)
+        if len(found) < len(contents):
+            log.warning(
+                "%d of %d measurements of the history are of another version and left out; `hpmkd-edge memory prune"
+                " --records 0` empties it.",
+                len(contents) - len(found),
+                len(contents),
+            )
+        return found
 
     def __len__(self) -> int:
         """Return how many measurements are kept."""
@@ -184,6 +219,17 @@ def open_history() -> History:
         EdgeError: as `open_store`.
     """
     return History(open_store().engine)
+
+
+def _entry(kind: TypeAdapter[Entry], content: str) -> Entry | None:
+    """Return what a row holds; None where that is of another version."""
+    from pydantic import ValidationError
+
+    try:
+        return kind.validate_json(content)
+    except ValidationError as error:
+        log.debug("left out: %s", error)
+        return None
 
 
 def _row(entry: Entry) -> dict[str, str]:

@@ -95,7 +95,8 @@ class Maker:
         return PrecisionFile(path=output, how=MADE_UP)
 
     def _calibrated(self, model: Path, output: Path, form: Form, rows: Path) -> PrecisionFile:
-        made = export(ExportWish(model=model, output=output, precision="int8", form=form, rows=rows))
+        # The matrix times it, in turn with all others.
+        made = export(ExportWish(model=model, output=output, precision="int8", form=form, rows=rows, timed=False))
         assert made.quantized is not None
         assert made.grade is not None
         if made.output is None:

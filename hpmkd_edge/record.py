@@ -218,7 +218,9 @@ class StudentRecord:
     """The student that ships; accuracies, and misses on test rows, are those of the exported file.
 
     Attributes:
-        test_standard_error: of the accuracy, or R², as the mean of what the test rows score.
+        test_standard_error: of the accuracy, or R², as other rows of the kind would move it; see
+            `bench.grading.standard_error`. Older reports of values took the labels' variance as known: theirs is too
+            small.
     """
 
     size: str

@@ -160,7 +160,7 @@ def record_run(
     (facts.folder / "report.md").write_text(to_markdown(report), encoding="utf-8")
     (facts.folder / PAGE).write_text(to_html([report], links=[FILES]), encoding="utf-8")
     if "memory" not in request.without:
-        keep(entry_of(shipped.profile, target=target.name, model=f"{task.name} student"))
+        keep(entry_of(shipped.profile, target=target, model=f"{task.name} student"))
     write_manifest(
         facts.folder,
         run_id=facts.run_id,

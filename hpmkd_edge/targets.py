@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import NoneType
 from typing import Any, ClassVar, Final, Literal, NoReturn, get_args, get_origin, get_type_hints
 
 from hpmkd_edge.accuracy_curve import CurvePoint, fault_of
-from hpmkd_edge.errors import nearest, unknown
+from hpmkd_edge.errors import BadConfiguration, nearest, unknown
 from hpmkd_edge.yaml_lines import Place, Source, read_yaml
 
 HOST: Final = "host"  # the device that stands for whatever machine runs the tool
@@ -43,6 +43,9 @@ class Device:
     power_modes: tuple[str, ...]
     status: str
     source: str
+
+    def __post_init__(self) -> None:
+        _check_positive(memory_mb=self.memory_mb, bandwidth_gb_s=self.bandwidth_gb_s)
 
     def recognizes(self, model: str, memory_mb: float) -> bool:
         """Tell whether a machine that calls itself *model* and has *memory_mb* is this device."""
@@ -176,6 +179,19 @@ def load_targets(path: Path | None = None) -> dict[str, Target]:
     return targets
 
 
+def own_targets(path: Path, names: Iterable[str]) -> dict[str, Target]:
+    """Read the targets of a user's file, which may use shipped devices; of shipped targets it has none.
+
+    Raises:
+        BadConfiguration: as `load_targets`, or one of *names* is not in the file; the nearest in it is offered.
+    """
+    own = _read(path, _read(_shipped(), {})[0])[1]
+    for name in names:
+        if name not in own:
+            raise BadConfiguration(f"there is no target {name!r} in {path}. {nearest(name, own)}")
+    return own
+
+
 def find_target(name: str, targets: Mapping[str, Target]) -> Target:
     """Return the target called *name*.
 
@@ -257,11 +273,7 @@ class _TargetEntry:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _File:
     # pydantic reads this off a standard dataclass, and carries it into those inside.
-    __pydantic_config__: ClassVar[dict[str, object]] = {
-        "extra": "forbid",
-        "strict": True,
-        "allow_inf_nan": False,
-    }
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 
     devices: dict[str, _DeviceEntry] | None = None
     targets: dict[str, _TargetEntry]

@@ -26,22 +26,34 @@ def known_targets(*texts):
 
 
 def states(report, target):
+    """Return the states of the budgets, and before them "impossible" where the report denies itself."""
+    return [*([] if is_possible(report) and not is_denied(report) else ["impossible"]), *by_budget(report, target)]
+
+
+def is_denied(report):
+    """Tell whether the recorded outcomes are others than those of the recorded budgets."""
+    words = {"met": "met", "warned": "met", "broken": "broken over", "inconclusive": "open over"}
+    told = [words[one["outcome"]] for one in report["verdict"]["judgements"]]
+    found = by_budget(report, report["judged_against"])
+    return len(told) != len(found) or any(state not in word.split() for state, word in zip(found, told, strict=True))
+
+
+def by_budget(report, target):
     """Return the state of each budget: "met", "broken", "open" (no number), or "over" (broken unless it is noise)."""
     budgets, profile, student = target["budgets"], report["profile"], report["student"]
-    here = is_measured(profile, target)
-    found = [] if is_possible(report) else ["impossible"]
+    here, found = is_measured(profile, target), []
     for percentile, limit in latencies(budgets.get("latency_ms")):
         bound = upper_bound(profile["samples_ns"], PERCENTILES[percentile]) if here else None
         found.append(at_most(bound and bound / 1e6, limit, late="over"))
     if budgets.get("peak_memory_mb"):
         found.append(at_most(profile["peak_memory_mb"] if here else None, budgets["peak_memory_mb"]))
-    if budgets.get("engine_build_s"):
-        found.append(at_most(profile["engine_build_s"] if here else None, budgets["engine_build_s"]))
-    if budgets.get("placement"):
-        found.append(at_least(profile["placement_share"] if here else None, budgets["placement"]["min_macs_share"]))
     size = student["cost"]["file_bytes"]
     if budgets.get("model_size_mb"):
         found.append(at_most(None if size is None else size / 1e6, budgets["model_size_mb"]))
+    if budgets.get("placement"):
+        found.append(at_least(profile["placement_share"] if here else None, budgets["placement"]["min_macs_share"]))
+    if budgets.get("engine_build_s"):
+        found.append(at_most(profile["engine_build_s"] if here else None, budgets["engine_build_s"]))
     found += quality(report, budgets)
     if budgets.get("accuracy_for_size"):
         least = None if size is None else on_curve(budgets["accuracy_for_size"], size / 1e6)
@@ -50,11 +62,12 @@ def states(report, target):
 
 
 def is_possible(report):
-    """Tell whether each number that is judged is one that its kind can have."""
+    """Tell whether each number that is judged is one that its kind can have, and none denies another."""
     profile, student, least = report["profile"], report["student"], 0.0
     if report["data"].get("goal") == "value":
         least = -math.inf
     size, share = student["cost"]["file_bytes"], profile["placement_share"]
+    runs, memory = profile.get("runs") or [], report["judged_against"]["device"].get("memory_mb")
     amounts = [profile["peak_memory_mb"], profile["engine_build_s"], student.get("test_standard_error")]
     return (
         all(least <= one["test_accuracy"] <= 1 for one in (student, *report["teachers"]))
@@ -62,15 +75,38 @@ def is_possible(report):
         and all(0 < one < 2**63 for one in (*profile["samples_ns"], *profile["reference_ns"]))
         and (share is None or 0 <= share <= 1)
         and all(one is None or one >= 0 for one in amounts)
+        and (memory is None or memory > 0)
+        and size in (None, profile["model_bytes"])
+        and len(profile["samples_ns"]) == len(profile["reference_ns"])
+        and (not runs or (min(runs) > 0 and sum(runs) == len(profile["samples_ns"])))
+        and (not report.get("answers") or add_up(report, report["answers"]))
     )
+
+
+def add_up(report, answers):
+    """Tell whether the answers are those of the recorded accuracies, row by row and class by class."""
+    rows, right = report["data"]["test_rows"], bits(report).count("1")
+    taught = answers["both_right"] + answers["teacher_alone_right"]
+    return (
+        [sum(one[key] for one in answers["classes"]) for key in ("rows", "student_right", "teacher_right")]
+        == [answers["rows"], answers["both_right"] + answers["student_alone_right"], taught]
+        == [rows, right, rows - answers["student_alone_right"] - answers["neither_right"]]
+        and abs(right / rows - report["student"]["test_accuracy"]) < 1e-8
+        and abs(taught / rows - best_teacher(report)["test_accuracy"]) < 1e-8
+    )
+
+
+def best_teacher(report):
+    best = None
+    for teacher in report["teachers"]:
+        if best is None or teacher["validation_accuracy"] > best["validation_accuracy"]:
+            best = teacher
+    return best
 
 
 def quality(report, budgets):
     """Return the states of what a student must be as good as."""
-    score, best = report["student"]["test_accuracy"], None
-    for teacher in report["teachers"]:
-        if best is None or teacher["validation_accuracy"] > best["validation_accuracy"]:
-            best = teacher
+    score, best, found = report["student"]["test_accuracy"], best_teacher(report), []
     accuracy, r2, mae = budgets.get("accuracy") or {}, budgets.get("r2") or {}, budgets.get("mae") or {}
     if report["data"].get("goal", "classes") == "classes":
         asked, moot = accuracy, [r2, mae]
@@ -79,12 +115,12 @@ def quality(report, budgets):
             r2 or {"max_drop": accuracy.get("max_drop")},
             [accuracy if accuracy.get("min") is not None else {}],
         )
-    found = ["open" for one in moot if one]
     floors = [] if asked.get("min") is None else [asked["min"]]
     if asked.get("max_drop") is not None:
         floors.append(best["test_accuracy"] - asked["max_drop"])
     if floors:
         found.append("broken" if any(at_least(score, floor) == "broken" for floor in floors) else "met")
+    found += ["open" for one in moot if one]
     if mae and report["data"].get("goal") == "value":
         misses = report["student"].get("misses")
         found.append(at_most(misses and misses["mae"], {"fail": mae["max"]}))
@@ -147,11 +183,14 @@ def at_least(value, least):
     return "open" if value is None else "broken" if value < least - 1e-9 else "met"
 
 
-def beside(report, baseline, most_drop):
+def beside(report, baseline, target, most_drop):
     """Return the state of the accuracy against *baseline*, and of whether the latencies can be compared at all."""
     if (report["target"], report["data"]["name"]) != (baseline["target"], baseline["data"]["name"]):
         return ["open"]
-    return [dropped(report, baseline, most_drop), "met" if alike(report["profile"], baseline["profile"]) else "open"]
+    if not is_possible(baseline) or is_denied(baseline):
+        return ["impossible"]
+    timed = alike(report["profile"], baseline["profile"]) and is_measured(report["profile"], target)
+    return [dropped(report, baseline, most_drop), "met" if timed else "open"]
 
 
 def dropped(report, baseline, most):
@@ -182,6 +221,8 @@ def dropped(report, baseline, most):
             (a, b), (c, d) = wilson(old, baseline["data"]["test_rows"]), wilson(new, report["data"]["test_rows"])
             low = old - new - math.sqrt((old - a) ** 2 + (d - new) ** 2)
             high = old - new + math.sqrt((b - old) ** 2 + (new - c) ** 2)
+    if not (math.isfinite(100 * low) and math.isfinite(100 * high)):
+        return "open"
     return "broken" if 100 * low > most + 1e-9 else "met" if 100 * high <= most + 1e-9 else "open"
 
 

@@ -216,10 +216,29 @@ def test_a_larger_allowance_never_comes_out_worse(interval, one, other):
     assert loose <= tight
 
 
-def test_a_growth_elsewhere_counts_only_where_it_is_allowed():
+@pytest.mark.parametrize("r2", [-1e308, 0.9])
+def test_a_difference_beyond_all_numbers_is_inconclusive(r2):
+    """It cannot be compared, and breaks nothing: neither a sum nor a file of JSON."""
+    found = accuracy_drop(of_values(0.9, 0.01), of_values(r2, 1e308, "2"))
+
+    assert (found.worse, found.low, found.high) == (None, None, None)
+    assert judge_difference(found, 1.0).outcome is Outcome.INCONCLUSIVE
+    assert "no finite number" in found.how
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_growth_on_another_machine_says_nothing_of_the_target(allowed):
+    """However small it is: there the same change may be a slowdown."""
+    found = latency_growth(make_profile(), make_profile(ms=1.01))
+    judged = judge_elsewhere(found, 50.0, target="board", where=Provenance.UNKNOWN, allowed=allowed)
+
+    assert (judged.outcome, judged.provenance, judged.value) == (Outcome.INCONCLUSIVE, Provenance.UNKNOWN, None)
+
+
+def test_a_growth_in_another_mode_counts_only_where_it_is_allowed():
     """Then by its upper bound, and as predicted."""
     found = latency_growth(make_profile(), make_profile(ms=1.08, reference_ns=(301_000,) * 1000))
-    how = {"target": "board", "where": Provenance.UNKNOWN}
+    how = {"target": "board", "where": Provenance.TRANSFERRED}
     shut = judge_elsewhere(found, 10.0, allowed=False, **how)
     broken, met = (judge_elsewhere(found, limit, allowed=True, **how) for limit in (10.0, 15.0))
 

@@ -158,6 +158,82 @@ def test_a_model_that_has_changed_is_not_taken_up(wish, tmp_path):
         measure_matrix(wish, output=output, compare=Fake())
 
 
+def external(path, value):
+    """Write a model whose weight lies in a file beside it."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1024]) for name in ("x", "y")]
+    weight = numpy_helper.from_array(np.full((1, 1024), value, np.float32), "w")
+    graph = helper.make_graph([helper.make_node("Mul", ["x", "w"], ["y"])], "outside", ends[:1], ends[1:], [weight])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    path.with_name("weights.bin").unlink(missing_ok=True)
+    save(model, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+
+
+def test_a_model_whose_weights_have_changed_is_not_taken_up(wish, tmp_path):
+    """They lie in a file beside the model, whose own bytes are the same."""
+    output = tmp_path / "bench.json"
+    external(wish.models[1], 1.0)
+    before = wish.models[1].read_bytes()
+    with pytest.raises(Interrupted):
+        measure_matrix(wish, output=output, compare=Fake(stop_after=1))
+    external(wish.models[1], 2.0)
+
+    assert wish.models[1].read_bytes() == before
+    with pytest.raises(BadConfiguration, match=r"student\.onnx has changed since"):
+        measure_matrix(wish, output=output, compare=Fake())
+
+
+def test_what_is_gone_is_a_sentence(wish, tmp_path):
+    """A model that was deleted in between, or the rows."""
+    output = tmp_path / "bench.json"
+    with pytest.raises(Interrupted):
+        measure_matrix(wish, output=output, compare=Fake(stop_after=1))
+    with pytest.raises(BadConfiguration, match=r"no file .*rows\.npz; an \.npz of rows is needed"):
+        measure_matrix(replace(wish, rows=tmp_path / "rows.npz"), output=output, compare=Fake())
+    wish.models[1].unlink()
+    with pytest.raises(BadConfiguration, match=r"student\.onnx is no file; an ONNX file is needed"):
+        measure_matrix(wish, output=output, compare=Fake())
+
+    assert find_interrupted(output) == wish
+
+
+class Batches(Fake):
+    """Each file takes a batch of its own."""
+
+    def __call__(self, paths, **asked):
+        found = super().__call__(paths, **asked)
+        return tuple(replace(one, batch=place + 1) for place, one in enumerate(found))
+
+
+def test_files_of_different_batches_have_no_ratio_and_a_record(wish, tmp_path):
+    """What was measured is never thrown away for what cannot be compared."""
+    output = tmp_path / "bench.json"
+    record = measure_matrix(wish, output=output, compare=Batches())
+
+    assert [cell.state for cell in record.cells] == ["measured"] * 6
+    assert {cell.against_first for cell in record.cells} == {None}
+    assert flags_of(record, "one") == (
+        "student.onnx takes a batch of 2 and the first file one of 1: they have no ratio.",
+    )
+    assert read_bench(output) == record
+
+
+def test_models_of_different_precisions_are_not_held_against_each_other(wish):
+    """A slower model in int8 does not say that int8 is slower."""
+    record = measure_matrix(replace(wish, own=("fp32", "int8")), compare=Fake())
+
+    assert flags_of(record, "one") == ()
+
+
+def test_a_cell_says_what_it_is_worth_on_its_target(wish):
+    """A board's times are unknown where a machine that is none was reached under its host."""
+    board = replace(find_target("rpi5", load_targets()), host="ssh://me@board")
+    record = measure_matrix(replace(wish, targets=(wish.targets[0], board)), compare=Fake())
+
+    assert [cell.provenance.value for cell in record.cells] == ["measured", "measured", "unknown", "unknown"]
+
+
 def test_what_is_not_there_is_not_taken_up(tmp_path):
     """With what would be."""
     with pytest.raises(BadConfiguration, match=r"no interrupted benchmark at .*bench\.json\.partial"):
@@ -254,7 +330,7 @@ def test_missing_precisions_are_made_and_measured(images):
     assert [cell.precision for cell in record.cells] == looking.found
     assert record.cells[2].made == MADE_UP
     assert "made-up values" in record.notes[0]
-    assert "m.onnx: int8 is slower here, slower by 20.0 %" in " ".join(flags_of(record, "one"))
+    assert "m.onnx: int8 is slower here than fp32, by 20.0 %" in " ".join(flags_of(record, "one"))
 
 
 @pytest.mark.slow
@@ -321,7 +397,7 @@ def test_names_tell_models_apart(tmp_path):
     paths = [tmp_path / name for name in ("a/m.onnx", "b/m.onnx", "b/n.onnx", "b/n.onnx")]
     for path in paths:
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(b"")
+        images_graph(path)
     plan = plan_of(BenchWish(models=tuple(paths), own=("fp32",) * 4, targets=()))
 
     assert [model.name for model in plan.models] == ["a/m.onnx", "b/m.onnx", "n.onnx", "n.onnx (2)"]
@@ -380,6 +456,8 @@ def test_a_record_is_read_back_and_follows_its_schema(record, tmp_path):
         (("cells", 0, "state"), "failed", "is failed, and its profile and verdict say otherwise"),
         (("cells", 0, "reason"), "none.", "its reason says otherwise"),
         (("cells", 1, "model"), "teacher.onnx", "twice"),
+        (("cells", 1, "model"), "other.onnx", "has a cell of other.onnx on one in fp32; one of every"),
+        (("precisions",), ["fp32", "int8"], "has no cell of student.onnx on again in int8; one of every"),
         (("cells", 0, "speed"), 1, "speed"),
         (("schema",), "hpmkd-edge/bench/1", "has the schema 'hpmkd-edge/bench/1'; 'hpmkd-edge/bench/2' is needed"),
     ],

@@ -9,6 +9,7 @@ import pytest
 from sample_records import HERE, make_host, make_profile, make_target
 from torch import nn
 
+from hpmkd_edge.accuracy_curve import CurvePoint
 from hpmkd_edge.bench.scoring import Score
 from hpmkd_edge.delivery import MOST_LOST, Delivery, Made, chosen, in_order
 from hpmkd_edge.export.artifact import Artifact
@@ -132,6 +133,17 @@ def test_of_values_the_limit_of_r2_says_how_much_may_be_lost(tmp_path, budgets, 
     asked = delivery(goal="value", budgets=replace(make_target().budgets, **budgets))
 
     assert asked.most_lost(made(tmp_path / "a.onnx", "fp32", accuracy=0.902)) == pytest.approx(most)
+
+
+@pytest.mark.parametrize(("size_mb", "most"), [(0.001, 0.002), (0.0001, MOST_LOST), (1.0, 0.002)])
+def test_what_a_file_of_its_size_must_reach_says_too_how_much_may_be_lost(tmp_path, size_mb, most):
+    """By the file that is there: from 0.001 MB on 0.9 is needed, below it 0.8."""
+    points = ((0.0001, 0.8), (0.001, 0.9))
+    curve = tuple(CurvePoint(model_size_mb=size, min=least) for size, least in points)
+    asked = delivery(budgets=replace(make_target().budgets, accuracy=None, accuracy_for_size=curve))
+    file = made(tmp_path / "a.onnx", "fp32", accuracy=0.902, size=round(1e6 * size_mb))
+
+    assert asked.most_lost(file) == pytest.approx(most)
 
 
 def test_fp32_is_tried_last_where_a_target_does_not_list_it():

@@ -54,6 +54,20 @@ def test_a_command_of_a_document_has_its_flags(document):
     assert unknown == []
 
 
+def leaves(command):
+    """Yield the commands that do something: those of a group, and of its groups."""
+    for one in getattr(command, "commands", {}).values():
+        yield from leaves(one) if hasattr(one, "commands") else [one]
+
+
+def test_every_command_shows_examples():
+    """Which begin with the command itself."""
+    found = {command.name: command.epilog or "" for command in leaves(typer.main.get_command(app))}
+
+    assert len(found) > 15
+    assert [name for name, text in found.items() if "Examples:\n  " not in text or "hpmkd-edge" not in text] == []
+
+
 def test_the_readme_lists_the_targets_that_ship():
     """Each with its device, runtime and limits."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")

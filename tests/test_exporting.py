@@ -170,6 +170,16 @@ def test_a_runtime_that_is_not_here_is_said(images, monkeypatch):
     assert images.with_name("new.onnx").exists()
 
 
+def test_what_is_timed_elsewhere_is_not_timed_here(images, monkeypatch):
+    """The matrix times all files in turn; the file is the same."""
+    timed = []
+    monkeypatch.setattr(exporting, "compare", lambda *arguments, **options: timed.append(arguments))
+    made = export(wish(images, "fp16", timed=False))
+
+    assert (made.timing, made.not_timed, timed) == (None, "nobody asked for it.", [])
+    assert images.with_name("new.onnx").exists()
+
+
 @pytest.mark.parametrize(
     ("changes", "kind", "sentence"),
     [

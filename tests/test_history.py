@@ -6,11 +6,12 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sample_records import make_profile
+from sample_records import BOARD, make_host, make_profile, make_target
 
-from hpmkd_edge.errors import BadReport
+from hpmkd_edge.bench.profile import Shape
 from hpmkd_edge.history import Entry, History, entry_of, keep, open_history
 from hpmkd_edge.store.database import open_database
+from hpmkd_edge.verdict import Provenance
 
 NUMBERS = st.none() | st.floats(min_value=0, allow_nan=False, allow_infinity=False)
 ENTRIES = st.builds(
@@ -19,11 +20,13 @@ ENTRIES = st.builds(
     model_sha256=st.text(),
     model_bytes=st.integers(0, 2**40),
     target=st.sampled_from(["host", "rpi5"]),
+    provenance=st.sampled_from(Provenance),
     runtime=st.just("onnxruntime"),
     runtime_version=st.text(),
     precision=st.sampled_from(["fp32", "int8"]),
     threads=st.integers(1, 64),
     batch=st.integers(1, 64),
+    shapes=st.text(),
     host=st.text(),
     host_name=st.text(),
     protocol=st.just("quick"),
@@ -45,7 +48,7 @@ def history(tmp_path):
 
 def taken(second, **changes):
     profile = make_profile(taken_at=f"2026-01-01T00:00:{second:02d}+00:00", **changes)
-    return entry_of(profile, target="host")
+    return entry_of(profile, target=make_target())
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -62,7 +65,7 @@ def test_what_is_read_back_is_what_was_kept(history, entries):
 
 def test_a_measurement_that_is_kept_twice_is_kept_once(history):
     """By its content; another target's, of the same profile, is another."""
-    other = entry_of(make_profile(), target="rpi5")
+    other = entry_of(make_profile(), target=make_target(device=BOARD))
     counts = [history.add(taken(0), taken(1)), history.add(taken(1), other, other)]
 
     assert counts == [2, 1]
@@ -72,11 +75,28 @@ def test_a_measurement_that_is_kept_twice_is_kept_once(history):
 def test_an_entry_says_what_its_profile_says():
     """Under the name that it is given."""
     profile = make_profile(ms=2.0)
-    entry = entry_of(profile, target="host", model="digits student")
+    entry = entry_of(profile, target=make_target(), model="digits student")
 
     assert (entry.model, entry.p50_ms, entry.p90_bound_ms) == ("digits student", 2.0, 2.0)
     assert entry.relative == pytest.approx(2.0 / 0.3)
-    assert entry.series == ("digits student", "host", "fp32", "Some CPU at 2 GHz")
+    assert entry.subject == ("digits student", "host", "Some CPU at 2 GHz", "measured")
+
+
+def test_an_entry_says_what_its_times_are_worth_on_its_target():
+    """A number of this host is none of a board; of the board in another mode it is transferred."""
+    board = make_target(device=BOARD, power_mode="15W")
+    hosts = (make_host(), make_host(model="Board 9", power_mode="7W"), make_host(model="Board 9", power_mode="15W"))
+    found = [entry_of(make_profile(host=host), target=board).provenance for host in hosts]
+
+    assert found == [Provenance.UNKNOWN, Provenance.TRANSFERRED, Provenance.MEASURED]
+
+
+@pytest.mark.parametrize(
+    "change", [{"runtime": "tensorrt"}, {"batch": 8}, {"shapes": (Shape(name="ids", sizes=(1, 128)),)}]
+)
+def test_what_is_not_to_be_compared_is_no_one_series(change):
+    """Another runtime, batch or shape is another line."""
+    assert taken(0).series != taken(0, **change).series
 
 
 def test_a_model_and_a_target_are_found(history):
@@ -115,8 +135,8 @@ def test_what_is_kept_is_in_the_users_memory():
     assert open_history().entries() == (taken(0),)
 
 
-def test_rows_of_another_version_are_refused_in_a_sentence(history):
-    """With the way out."""
+def test_rows_of_another_version_are_left_out_with_a_warning(history, caplog):
+    """The others are read; the warning has the way out."""
     from sqlalchemy import text
 
     from hpmkd_edge.store.database import writing
@@ -124,5 +144,10 @@ def test_rows_of_another_version_are_refused_in_a_sentence(history):
     history.add(taken(0))
     with writing(history.engine) as connection:
         connection.execute(text("UPDATE measurements SET content = '{}'"))
-    with pytest.raises(BadReport, match="memory prune --records 0"):
-        history.entries()
+    history.add(taken(1))
+    with caplog.at_level(logging.WARNING):
+        found = history.entries()
+
+    assert found == (taken(1),)
+    assert "1 of 2 measurements of the history are of another version" in caplog.text
+    assert "memory prune --records 0" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from hpmkd_edge.targets import (
     Target,
     find_target,
     load_targets,
+    own_targets,
 )
 
 BOARD = """\
@@ -110,6 +112,28 @@ def test_a_file_may_use_shipped_devices_and_replace_targets(tmp_path):
 
     assert targets["jetson"].device.name == "host"
     assert targets["rpi5"] == load_targets()["rpi5"]
+
+
+def test_a_file_s_own_targets_are_no_shipped_ones(tmp_path):
+    """It may use shipped devices; a name that only the shipped file has is not in it."""
+    path = tmp_path / "mine.yaml"
+    text = BOARD[BOARD.index("targets:") :].replace("mine:", "hots:").replace("device: board", "device: host")
+    path.write_text(text.replace("    power_mode: 15W\n", ""), encoding="utf-8")
+
+    assert list(own_targets(path, ["hots"])) == ["hots"]
+    with pytest.raises(
+        BadConfiguration, match=r"no target 'host' in .*mine\.yaml\. Did you mean 'hots'\? Known: hots\."
+    ):
+        own_targets(path, ["hots", "host"])
+
+
+@pytest.mark.parametrize("memory_mb", [0.0, -1.0])
+def test_a_device_has_some_memory(memory_mb):
+    """By it modules of one name are told apart."""
+    device = load_targets()["jetson"].device
+
+    with pytest.raises(ValueError, match=r"memory_mb is .*; a number above 0 is needed"):
+        replace(device, memory_mb=memory_mb)
 
 
 def test_an_unknown_target_is_answered_with_the_nearest():

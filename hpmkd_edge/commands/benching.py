@@ -32,13 +32,20 @@ Shapes = Annotated[
 
 
 class FilesFirst(TyperGroup):
-    """A group whose first word may be a file: `bench a.onnx` is `bench files a.onnx`."""
+    """A group whose first word may be a file: `bench a.onnx` is `bench files a.onnx`, and its help has both's flags."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # click, under a name that varies
         """Put the command in where the first word is none."""
         known = {*self.commands, *self.get_help_option_names(ctx)}
         named = args and args[0] not in known
         return super().parse_args(ctx, [MATRIX, *args] if named else args)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Show the options of a first word that is a file beside the commands."""
+        super().format_options(ctx, formatter)
+        records = [parameter.get_help_record(ctx) for parameter in self.commands[MATRIX].params]
+        with formatter.section("Options of `bench MODEL...`"):
+            formatter.write_dl([record for record in records if record is not None])
 
 
 app = typer.Typer(
@@ -108,6 +115,7 @@ def bench(
         refuse(context, "--resume", asked, "which takes up a benchmark as it was asked for")
         output = resume.with_name(resume.name.removesuffix(PARTIAL))
         wish = find_interrupted(output)
+        _check_files(wish.models)
     else:
         known = load_targets(targets)
         wanted = [find_target(name, known) for name in dict.fromkeys(target or ["host"])]
@@ -115,9 +123,10 @@ def bench(
     with stopped_at_once(output) if output else nullcontext():
         record = measure_matrix(wish, output=output, compare=compare)
     if not no_history:
+        by_name = {one.name: one for one in wish.targets}
         keep(
             *(
-                entry_of(cell.profile, target=cell.target, model=cell.model)
+                entry_of(cell.profile, target=by_name[cell.target], model=cell.model)
                 for cell in record.cells
                 if cell.profile is not None
             )
@@ -185,9 +194,10 @@ def compare_two(
     pair = [before, after]
     _check_files(pair)
     found: BenchChange | ChangeRecord
-    if any(path.suffix == RECORD and schema_of(path) == SCHEMA for path in pair):
+    if all(path.suffix == RECORD for path in pair):
         idle = ("target", "targets", "precision_of", "shape")
-        refuse(context, "two records of bench", idle, "which were measured already")
+        refuse(context, "two records", idle, "which were measured already")
+    if any(path.suffix == RECORD and schema_of(path) == SCHEMA for path in pair):
         found = compare_records(read_bench(before), read_bench(after), tolerance=tolerance / 100)
     else:
         precisions = _precisions(pair, precision_of or ())
@@ -245,8 +255,6 @@ def _wish(
     precisions = tuple(map(_precision, dict.fromkeys(make)))
     if rows is not None and "int8" not in precisions:
         raise BadConfiguration("--rows calibrates int8, and --precision int8 is not asked for; leave it out.")
-    if rows is not None and not rows.is_file():
-        raise BadConfiguration(f"there is no file {rows.absolute()}; an .npz of rows is needed.")
     parse_shapes(shapes)
     _check_files(models)
     for path in models:

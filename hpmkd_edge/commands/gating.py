@@ -77,12 +77,14 @@ def gate(
     from hpmkd_edge.report.gate_text import show_gated, to_summary
     from hpmkd_edge.report.junit import to_junit
     from hpmkd_edge.report.machine import gated_to_json
-    from hpmkd_edge.targets import load_targets
+    from hpmkd_edge.targets import own_targets
     from hpmkd_edge.text_file import append_text, write_text
 
+    found = [read_report(path) for given in reports for path in reports_at(given)]
     judged = judge_again(
-        [read_report(path) for given in reports for path in reports_at(given)],
-        targets=load_targets(targets) if targets else None,
+        found,
+        # By the file's own budgets alone: a misspelled target there must not be judged by the shipped ones.
+        targets=own_targets(targets, [one.target for one in found]) if targets else None,
         profiles=[read_profile(path) for path in profile or ()],
         allow_predicted=allow_predicted,
         baselines=[read_report(path) for given in baseline for path in reports_at(given)] if baseline else None,

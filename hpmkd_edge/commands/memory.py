@@ -13,7 +13,13 @@ from hpmkd_edge.errors import BadConfiguration
 app = typer.Typer(help="Look at what is kept between runs, and make room.", no_args_is_help=True, rich_markup_mode=None)
 
 
-@app.command("show")
+@app.command(
+    "show",
+    epilog="""\b
+Examples:
+  hpmkd-edge memory show
+  HPMKD_EDGE_CACHE=/big/disk hpmkd-edge memory show --format json""",
+)
 def show_memory(format: Output = Format.TEXT) -> None:  # noqa: A002
     """Say what is kept: teachers' answers, trainings, what was tried on which task, and measurements."""
     from dataclasses import asdict

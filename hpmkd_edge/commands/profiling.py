@@ -79,7 +79,7 @@ def profile(
         write_profile(measured, output)
     if not no_history:
         logging.basicConfig(level=logging.WARNING, format="hpmkd-edge: %(message)s")
-        keep(entry_of(measured, target=wanted.name))
+        keep(entry_of(measured, target=wanted))
     shipped = [file for path in (model, preprocessing) if path for file in (path, *weight_files(path))]
     verdict = judge_cost(wanted, profile=measured, model_bytes=sum(file.stat().st_size for file in shipped))
     with reader_may_leave():

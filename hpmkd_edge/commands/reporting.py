@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ import typer
 
 from hpmkd_edge.conduct import reader_may_leave, refuse
 from hpmkd_edge.errors import BadConfiguration, BadOutput
-from hpmkd_edge.report.documents import Layout, find_document, find_history, write_page
+from hpmkd_edge.report.layout import Layout
 from hpmkd_edge.text_file import write_text
 
 EXAMPLES = """\b
@@ -53,6 +54,9 @@ def report(
     target: Annotated[str | None, typer.Option(help="With --history: on this target alone.", metavar="NAME")] = None,
 ) -> None:
     """Lay out a run, an ablation, a profile or a bench: one page that needs no network, or text."""
+    logging.basicConfig(level=logging.WARNING, format="hpmkd-edge: %(message)s")
+    from hpmkd_edge.report.documents import find_document, find_history, write_page
+
     paths = paths or []
     if history and paths:
         raise BadConfiguration(f"{paths[0]} cannot go with --history, which lies in the memory; leave it out.")

@@ -14,7 +14,13 @@ from hpmkd_edge.errors import BadConfiguration
 app = typer.Typer(help="Look at targets and check a file of them.", no_args_is_help=True, rich_markup_mode=None)
 
 
-@app.command("list")
+@app.command(
+    "list",
+    epilog="""\b
+Examples:
+  hpmkd-edge targets list
+  hpmkd-edge targets list --targets my_targets.yaml --format json""",
+)
 def list_targets(targets: TargetsFile = None, format: Output = Format.TEXT) -> None:  # noqa: A002
     """List the targets by name."""
     from hpmkd_edge.report.catalog import targets_as_text
@@ -26,7 +32,13 @@ def list_targets(targets: TargetsFile = None, format: Output = Format.TEXT) -> N
         print(to_json(known) if format is Format.JSON else targets_as_text(known))
 
 
-@app.command("show")
+@app.command(
+    "show",
+    epilog="""\b
+Examples:
+  hpmkd-edge targets show jetson
+  hpmkd-edge targets show my_board --targets my_targets.yaml""",
+)
 def show_target(name: str, targets: TargetsFile = None, format: Output = Format.TEXT) -> None:  # noqa: A002
     """Show one target: its device's facts, runtime and budgets.
 

@@ -6,20 +6,30 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from io import StringIO
-from typing import Any
+from typing import Any, Final
 
 from hpmkd_edge.record import Report
 from hpmkd_edge.report.points import points_of
 
+# A spreadsheet takes a text that begins so for a formula, and runs it.
+FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+
 
 def records_to_csv(records: Sequence[Mapping[str, Any]]) -> str:
-    """Return *records*, which all have the keys of the first, as a header and a line each."""
+    """Return *records*, which all have the keys of the first, as a header and a line each.
+
+    A text that a spreadsheet would run as a formula has an apostrophe before it.
+    """
     text = StringIO()
     if records:
         writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(records)
+        writer.writerows({key: _inert(item) for key, item in record.items()} for record in records)
     return text.getvalue()
+
+
+def _inert(item: Any) -> Any:
+    return f"'{item}" if isinstance(item, str) and item.startswith(FORMULA) else item
 
 
 def points_to_csv(reports: Sequence[Report]) -> str:

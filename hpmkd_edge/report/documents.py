@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from enum import Enum
+from dataclasses import dataclass
 from importlib import import_module
 from os.path import relpath
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Final, Protocol, cast
 from hpmkd_edge.errors import BadOutput, BadReport
 from hpmkd_edge.record import SCHEMA as RUN
 from hpmkd_edge.record import Report, read_report
+from hpmkd_edge.report.layout import Layout
 from hpmkd_edge.report.pages.frame import GENERATOR
 from hpmkd_edge.text_file import write_text
 
@@ -23,15 +23,6 @@ PAGE: Final = "report.html"
 FILES: Final = (RECORD, "profile.json", "student.onnx", "manifest.json")
 # A page says within this many bytes who made it.
 HEAD: Final = 2048
-
-
-class Layout(str, Enum):
-    """How a record is laid out."""
-
-    HTML = "html"
-    MARKDOWN = "markdown"
-    JSON = "json"
-    CSV = "csv"
 
 
 class Kind(Protocol):
@@ -103,6 +94,7 @@ def find_history(model: str | None, target: str | None) -> Document:
         BadReport: it holds nothing of the kind.
         EdgeError: the memory cannot be opened.
     """
+    from hpmkd_edge.history import HistoryRecord
     from hpmkd_edge.report.pages import history
 
     entries = history.read(model=model, target=target)
@@ -111,7 +103,7 @@ def find_history(model: str | None, target: str | None) -> Document:
         from hpmkd_edge.report.machine import to_json
 
         if layout is Layout.JSON:
-            return to_json({"schema": history.SCHEMA, "measurements": entries}) + "\n"
+            return to_json(HistoryRecord(measurements=entries)) + "\n"
         forms = {Layout.HTML: history.to_html, Layout.MARKDOWN: history.to_markdown, Layout.CSV: history.to_csv}
         return forms[layout](entries)
 
@@ -139,7 +131,7 @@ def _run(records: Sequence[Path], page: Path) -> Document:
         from hpmkd_edge.report.machine import to_json
         from hpmkd_edge.report.markdown import to_markdown
         from hpmkd_edge.report.pages.run import to_html
-        from hpmkd_edge.report.points import points_of
+        from hpmkd_edge.report.run_record import run_of
 
         if layout is Layout.HTML:
             links = [[relpath(file, folder) for file in files if file.is_file()] for files in beside]
@@ -148,8 +140,7 @@ def _run(records: Sequence[Path], page: Path) -> Document:
             return "\n".join(map(to_markdown, reports))
         if layout is Layout.CSV:
             return points_to_csv(reports)
-        found = [{**asdict(report), "points": points_of(report)} for report in reports]
-        return to_json(found[0] if len(found) == 1 else found) + "\n"
+        return to_json(run_of(reports)) + "\n"
 
     return Document(page=page, lay_out=lay_out)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -29,7 +29,7 @@ from hpmkd_edge.record import Report
 from hpmkd_edge.report.points import Point, dominated, points_of
 from hpmkd_edge.report.soundness import check_profile, check_report
 from hpmkd_edge.targets import Target, find_target
-from hpmkd_edge.verdict import Judgement, Provenance, Verdict, judge, provenance_of
+from hpmkd_edge.verdict import TOLERANCE, Judgement, Provenance, Verdict, judge, provenance_of
 
 ExitCode = Literal[0, 1, 5]
 
@@ -91,8 +91,8 @@ def judge_again(
 ) -> tuple[Gated, ...]:
     """Judge each of *reports* anew, on test rows as before.
 
-    By the best measurement there is: one of *profiles* or the recorded one. Without targets, baselines and a profile
-    of its student, a report's own verdict must come out again.
+    By the best measurement there is: one of *profiles* or the recorded one. Before it is judged by anything else, a
+    report's own verdict must come out again of its own numbers, and so must that of a baseline that is one's.
 
     Args:
         targets: budgets to judge by, found by the report's target name; None for the recorded ones.
@@ -103,18 +103,21 @@ def judge_again(
 
     Raises:
         BadConfiguration: a report's target is not among *targets*, a profile is of another model, or a report has
-            several baselines.
+            several baselines, or several profiles that are worth the same on its target.
         BadReport: a recorded verdict does not follow from the report's numbers, a number in one cannot be, or there
             is no budget.
     """
-    _check(reports, baselines or (), profiles)
+    partners = [partner_of(report, baselines or ()) for report in reports]
+    for known in (*reports, *filter(None, partners)):
+        check_report(known)
+        _check_follows(known)
+    _check_profiles(profiles, (*reports, *(baselines or ())))
     judged = []
-    for report in reports:
+    for report, before in zip(reports, partners, strict=True):
         target = report.judged_against if targets is None else find_target(report.target, targets)
-        verdict = _verdict(report, target, targets is None, profiles, allow_predicted)
+        verdict = _verdict(report, target, _best_profile(report, target, profiles), allow_predicted=allow_predicted)
         comparison = None
         if baselines is not None:
-            before = partner_of(report, baselines)
             comparison, more = _beside(report, before, target, profiles, allowance or Allowance(), allow_predicted)
             verdict = replace(verdict, judgements=(*verdict.judgements, *more))
         beaten = tuple(pair for pair in dominated(points_of(report)) if pair[0].role in ("candidate", "shipped"))
@@ -130,13 +133,8 @@ def exit_code_of(verdicts: Sequence[Verdict]) -> ExitCode:
     return 5 if 5 in codes else 0
 
 
-def _check(reports: Sequence[Report], baselines: Sequence[Report], profiles: Sequence[Profile]) -> None:
-    """Stop where a record cannot be what it says, or a profile is of no student of theirs."""
-    known = (*reports, *baselines)
-    for report in known:
-        check_report(report)
-    for baseline in baselines:
-        _verdict(baseline, baseline.judged_against, True, (), False)
+def _check_profiles(profiles: Sequence[Profile], known: Sequence[Report]) -> None:
+    """Stop where a profile is of no student of the *known* reports, or holds a number that cannot be."""
     students = {report.student_sha256 for report in known}
     for profile in profiles:
         if profile.model_sha256 not in students:
@@ -153,32 +151,44 @@ def _check(reports: Sequence[Report], baselines: Sequence[Report], profiles: Seq
 
 
 def _best_profile(report: Report, target: Target, profiles: Sequence[Profile]) -> Profile:
-    """Return the measurement of the report's student that is worth most on *target*; of equals one of *profiles*."""
+    """Return the measurement of the report's student that is worth most on *target*.
+
+    Of equals it is one of *profiles*; the report's own stays where none of them says anything of *target*.
+
+    Raises:
+        BadConfiguration: several of *profiles* are worth most.
+    """
     fitting = [profile for profile in profiles if profile.model_sha256 == report.student_sha256]
-    ranks = list(Provenance)
-    return min((*fitting, report.profile), key=lambda profile: ranks.index(provenance_of(profile, target)))
+    for worth in (Provenance.MEASURED, Provenance.TRANSFERRED):
+        best = [profile for profile in fitting if provenance_of(profile, target) is worth]
+        if len(best) > 1:
+            taken = " and ".join(f"on {one.host.name} at {one.taken_at}" for one in best)
+            raise BadConfiguration(
+                f"the student of run {report.run_id} has {len(best)} profiles that are {worth.value} on {target.name},"
+                f" taken {taken}; one is needed."
+            )
+        if best:
+            return best[0]
+        if provenance_of(report.profile, target) is worth:
+            break
+    return report.profile
 
 
-def _verdict(
-    report: Report, target: Target, by_its_own: bool, profiles: Sequence[Profile], allow_predicted: bool
-) -> Verdict:
-    judge_it = partial(
-        judge,
+def _verdict(report: Report, target: Target, profile: Profile, *, allow_predicted: bool = False) -> Verdict:
+    verdict = judge(
         target,
-        profile=_best_profile(report, target, profiles),
+        profile=profile,
         model_bytes=report.student.cost.file_bytes,
         accuracy=report.student.test_accuracy,
         teacher_accuracy=report.best_teacher.test_accuracy,
         goal=report.data.goal,
         mae=report.student.misses.mae if report.student.misses else None,
         foretold=_foretold(report, target),
+        allow_predicted=allow_predicted,
     )
-    verdict = judge_it()
     if not verdict.judgements:
         raise BadReport(f"the report of run {report.run_id} is judged by no budget; at least one is needed.")
-    if by_its_own and not any(profile.model_sha256 == report.student_sha256 for profile in profiles):
-        _check_follows(report, verdict)
-    return judge_it(allow_predicted=True) if allow_predicted else verdict
+    return verdict
 
 
 def _beside(
@@ -230,13 +240,15 @@ def _place(target: Target) -> tuple[object, ...]:
     return (device.name, device.identity, device.memory_mb, target.runtime, target.threads, target.power_mode)
 
 
-def _check_follows(report: Report, verdict: Verdict) -> None:
+def _check_follows(report: Report) -> None:
     """Stop where the recorded verdict is not the one that the record's own numbers give."""
-    recorded, derived = (
-        {one.budget: (one.outcome.value, one.low, one.high) for one in judged.judgements}
-        for judged in (report.verdict, verdict)
+    verdict = _verdict(report, report.judged_against, report.profile)
+    recorded, derived = ({one.budget: one for one in judged.judgements} for judged in (report.verdict, verdict))
+    denied = sorted(
+        budget
+        for budget in {*recorded, *derived}
+        if budget not in recorded or budget not in derived or not _agree(recorded[budget], derived[budget])
     )
-    denied = sorted(budget for budget in {*recorded, *derived} if recorded.get(budget) != derived.get(budget))
     if report.verdict.target != verdict.target or report.target != verdict.target:
         denied.append("target")
     if denied:
@@ -244,3 +256,18 @@ def _check_follows(report: Report, verdict: Verdict) -> None:
             f"the verdict in the report of run {report.run_id} does not follow from its numbers"
             f" ({', '.join(denied)}); a report as the run wrote it is needed."
         )
+
+
+def _agree(one: Judgement, other: Judgement) -> bool:
+    """Tell whether two answers to a budget say the same; numbers may differ by a rounding."""
+    if (one.outcome, one.provenance) != (other.outcome, other.provenance):
+        return False
+    pairs = zip(_numbers(one), _numbers(other), strict=True)
+    return all(
+        a == b or (a is not None and b is not None and math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=TOLERANCE))
+        for a, b in pairs
+    )
+
+
+def _numbers(one: Judgement) -> tuple[float | None, ...]:
+    return (one.value, one.limit, one.warn, one.here, one.low, one.high)

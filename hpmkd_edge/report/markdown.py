@@ -44,6 +44,7 @@ def to_markdown(report: Report) -> str:
     parts += section(against_teacher(report))
     parts.append("Latencies were taken interleaved, in one process; memory in a process of its own.")
     parts += section(models(points_of(report), report.data.goal))
+    parts.append("A p90 is known to be at most so much, with 99 % confidence.")
     parts += section(teachers(report)) + section(probes(report))
     for turn in report.rounds:
         title = round_title(turn)

@@ -73,18 +73,25 @@ def flags_of(record: BenchRecord, target: str) -> tuple[str, ...]:
     for flag, names in flagged.items():
         said.append(f"{'all' if len(names) == len(measured) > 1 else ', '.join(names)}: {flag}")
     for cell in measured:
-        change = _over_own(record, measured, cell)
+        change = _over_own(measured, cell)
         if change is not None and change.low > 1:
-            said.append(f"{cell.model}: {cell.precision} is slower here, {percent(change)}.")
+            said.append(f"{cell.model}: {cell.precision} is slower here than fp32, {_by(change)}.")
+    batches = {cell.model: cell.profile.batch for cell in measured if cell.profile is not None}
+    first = next(iter(batches.values()), 1)
+    said += [
+        f"{model} takes a batch of {batch} and the first file one of {first}: they have no ratio."
+        for model, batch in batches.items()
+        if batch != first
+    ]
     return tuple(said)
 
 
-def _over_own(record: BenchRecord, measured: Sequence[Cell], cell: Cell) -> Ratio | None:
-    """Return the time of a precision over that of the first of the same model; of files as they are, of the first."""
-    first = next(one for one in measured if not record.precisions or one.model == cell.model)
-    if first.precision == cell.precision or first.profile is None or cell.profile is None:
+def _over_own(measured: Sequence[Cell], cell: Cell) -> Ratio | None:
+    """Return the time of a precision over that of the same model in fp32; None where there is none, or it is that."""
+    full = next((one.profile for one in measured if (one.model, one.precision) == (cell.model, "fp32")), None)
+    if full is None or cell.profile is None or cell.precision == "fp32":
         return None
-    return against(first.profile, cell.profile)
+    return against(full, cell.profile)
 
 
 def change_sentence(record: ChangeRecord) -> str:
@@ -109,10 +116,15 @@ def change_as_json(change: Change | None) -> dict[str, Any] | None:
 
 def percent(change: Interval) -> str:
     """Return "slower by 10.2 % (9.1–11.0)", or the same with "faster", of the time."""
+    return f"{'slower' if change.ratio >= 1 else 'faster'} {_by(change)}"
+
+
+def _by(change: Interval) -> str:
+    """Return "by 10.2 % (9.1–11.0)"."""
     more = change.ratio >= 1
     middle, low, high = (100 * (one - 1) * (1 if more else -1) for one in (change.ratio, change.low, change.high))
     ends = (low, high) if more else (high, low)
-    return f"{'slower' if more else 'faster'} by {middle:.1f} % ({ends[0]:.1f}–{ends[1]:.1f})".replace("-", "−")
+    return f"by {middle:.1f} % ({ends[0]:.1f}–{ends[1]:.1f})".replace("-", "−")
 
 
 def change_grid(before: Profile, after: Profile) -> Grid:

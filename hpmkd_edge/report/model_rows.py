@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from hpmkd_edge.record import RoundRecord
 from hpmkd_edge.report.figures import NONE, SCORES, megabytes, quantity, score
@@ -10,11 +11,14 @@ from hpmkd_edge.report.points import Point, dominated
 from hpmkd_edge.report.rows import Grid
 from hpmkd_edge.verdict import Goal
 
+# Of the p90, at 99 % confidence.
+BOUND: Final = "p90 ≤ ms"
+
 
 def models(points: Sequence[Point], goal: Goal) -> Grid:
     """List *points* in their order, with what beats each."""
     beaten, name = dict(dominated(points)), SCORES[goal]
-    costs = ("p90 ms", "MB", "parameters")
+    costs = (BOUND, "MB", "parameters")
     return Grid(
         title="Every model of the run",
         header=("model", "role", name, *costs, "precision", "round", "beaten by"),
@@ -39,7 +43,7 @@ def models(points: Sequence[Point], goal: Goal) -> Grid:
 def members(turn: RoundRecord, goal: Goal) -> Grid:
     """List the intermediates of a round; accuracies, or R², are those on validation rows."""
     name = SCORES[goal]
-    numbers = ("parameters", name, "p90 ms", "MB")
+    numbers = ("parameters", name, BOUND, "MB")
     return Grid(
         title="Between teacher and student",
         header=("size", *numbers, "taught", "for"),

@@ -17,7 +17,9 @@ class Point:
 
     Attributes:
         accuracy: on validation rows, of values R²: test rows choose nothing.
-        p90_ms: the upper bound at 99 % confidence where it was taken, on the machine of the report.
+        p90_ms: the upper bound at 99 % confidence where it was taken, on the machine of the report. Of what ships it is
+            that of the session in which teachers and chain members were timed too, where there was one; the bound that
+            was judged, which the verdict has, is of another.
         cost_of: whose cost it is, where that is not its own file's.
     """
 
@@ -48,7 +50,7 @@ def points_of(report: Report) -> tuple[Point, ...]:
         name=f"{student.size}, {student.won_by}, {student.precision}",
         role="shipped",
         accuracy=student.validation_accuracy,
-        p90_ms=student.p90_bound_ms,
+        p90_ms=_shipped_ms(report),
         file_bytes=student.cost.file_bytes,
         parameters=student.cost.parameters,
         precision=student.precision,
@@ -159,10 +161,20 @@ def _cost_in_full(turn: RoundRecord, report: Report) -> tuple[float | None, int 
     student = report.student
     for one in turn.precisions:
         if one.precision == "fp32":
-            return _here(one.p90_bound_ms, one.host, report), one.file_bytes
+            # The very file that ships costs the same, whoever had won.
+            shipped = one.ships and (turn.chain[-1], one.file_bytes) == (student.size, student.cost.file_bytes)
+            ms = _shipped_ms(report) if shipped else _here(one.p90_bound_ms, one.host, report)
+            return ms, one.file_bytes
     if not turn.precisions and turn.chain[-1] == student.size and student.precision == "fp32":
-        return student.p90_bound_ms, student.cost.file_bytes
+        return _shipped_ms(report), student.cost.file_bytes
     return None, None
+
+
+def _shipped_ms(report: Report) -> float | None:
+    """Return the time of what ships beside its teachers, or, where that was not taken here, by itself."""
+    cost = report.student.cost
+    beside = _here(cost.p90_bound_ms, cost.host, report)
+    return report.student.p90_bound_ms if beside is None else beside
 
 
 def _here(ms: float | None, host: str | None, report: Report) -> float | None:

@@ -11,14 +11,17 @@ from hpmkd_edge.benched import BenchRecord, ChangeRecord
 from hpmkd_edge.distilled import Distilled
 from hpmkd_edge.errors import unknown
 from hpmkd_edge.evidence import Evidence
+from hpmkd_edge.history import HistoryRecord
 from hpmkd_edge.manifest import Manifest
 from hpmkd_edge.planned import Plan
 from hpmkd_edge.record import Report
 from hpmkd_edge.report.machine import GateRecord
+from hpmkd_edge.report.run_record import RunRecord
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 SCHEMAS: Final[dict[str, type[Any]]] = {
     "report": Report,
+    "run": RunRecord,
     "distilled": Distilled,
     "evidence": Evidence,
     "plan": Plan,
@@ -27,6 +30,7 @@ SCHEMAS: Final[dict[str, type[Any]]] = {
     "bench": BenchRecord,
     "change": ChangeRecord,
     "bench-change": BenchChange,
+    "history": HistoryRecord,
     "manifest": Manifest,
 }
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpmkd_edge.tasks.task import Images, Rows
+from hpmkd_edge.tasks.task import Images, Inputs, Rows
 
 
 def digest_of(parts: Iterable[str | bytes]) -> str:
@@ -33,11 +33,12 @@ def digest_of_array(array: NDArray[Any]) -> str:
 
 def digest_of_rows(rows: Rows) -> str:
     """Return the sha256 of what a teacher sees of *rows* in hex: inputs and positions, not labels."""
-    inputs = rows.inputs
+    return digest_of((*parts_of_inputs(rows.inputs), digest_of_array(rows.positions)))
+
+
+def parts_of_inputs(inputs: Inputs) -> tuple[str, ...]:
+    """Return what tells *inputs* from any others: their kind and the digest of each array, named in a table."""
     if isinstance(inputs, Images):
-        parts = ["images", digest_of_array(inputs.pixels)]
-    else:
-        parts = ["table"]
-        for column in inputs.columns:
-            parts += [column.name, column.kind, digest_of_array(column.values)]
-    return digest_of((*parts, digest_of_array(rows.positions)))
+        return ("images", digest_of_array(inputs.pixels))
+    columns = ((column.name, column.kind, digest_of_array(column.values)) for column in inputs.columns)
+    return ("table", *(part for column in columns for part in column))

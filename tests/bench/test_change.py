@@ -94,6 +94,25 @@ def test_records_are_compared_by_their_reference(profile):
     assert apart.verdict == "slower"
 
 
+@pytest.mark.parametrize(("runs", "count"), [((250, 250), 500), ((500, 0), 500), ((), 500), ((), 80)])
+def test_records_of_other_processes_were_not_timed_in_turn(profile, runs, count):
+    """Though the times of their reference models are the same; each is then taken over its own."""
+    before, after = beside(profile, 1.5)
+    before = replace(before, runs=runs, samples_ns=before.samples_ns[:count], reference_ns=before.reference_ns[:count])
+    change = change_between(before, after)
+
+    assert not change.interleaved
+    assert change.ratio == pytest.approx(1.5, rel=0.02)
+
+
+def test_each_run_has_one_of_the_reference_model(profile):
+    """Else no ratio can be taken block by block."""
+    before, after = beside(profile, 1.5)
+
+    with pytest.raises(BadConfiguration, match="500 runs and 400 of the reference model; as many of each are needed"):
+        change_between(before, replace(after, reference_ns=after.reference_ns[:400]))
+
+
 def test_a_tenth_between_records_cannot_be_told_from_nothing(profile, host):
     """So it is inconclusive, and neither passed nor failed."""
     first, _ = beside(profile, 1.0)

@@ -35,16 +35,34 @@ def test_a_score_of_values_has_no_unit_and_their_misses_have():
     assert misses_of(ANSWERS, VALUES.astype(np.int64)) is None
 
 
-def test_the_standard_error_is_that_of_a_mean():
-    """Of shares in closed form; of R² what resampled rows show; of one row alone there is none."""
-    right = np.arange(200) < 150
-    scores = row_scores(ANSWERS, VALUES)
-    means = scores[GENERATOR.integers(0, 200, (4_000, 200))].mean(1)
+def test_the_standard_error_is_what_other_rows_would_move_a_score_by():
+    """Of shares in closed form; of R² what resampled rows show, mean and all; of one row alone there is none."""
+    answers, right = np.eye(2)[np.zeros(200, int)], (np.arange(200) >= 150).astype(int)
+    drawn = GENERATOR.integers(0, 200, (4_000, 200))
+    found = [score_of(ANSWERS[rows], VALUES[rows]) for rows in drawn]
 
-    assert standard_error(right.astype(np.float64)) == pytest.approx((0.75 * 0.25 / 199) ** 0.5, rel=1e-12)
-    assert standard_error(scores) == pytest.approx(means.std(), rel=0.05)
-    assert standard_error(np.ones(5)) == 0
-    assert standard_error(np.ones(1)) is None
+    assert standard_error(answers, right) == pytest.approx((0.75 * 0.25 / 199) ** 0.5, rel=1e-12)
+    assert standard_error(ANSWERS, VALUES) == pytest.approx(np.std(found), rel=0.05)
+    assert standard_error(1000 * ANSWERS, 1000 * VALUES) == pytest.approx(standard_error(ANSWERS, VALUES), rel=1e-4)
+    assert standard_error(answers[:5], right[:5]) == 0
+    assert standard_error(VALUES[:, None], VALUES) == 0
+    assert standard_error(ANSWERS[:1], VALUES[:1]) is None
+
+
+@pytest.mark.parametrize("noise", [0.3, 0.55, 1.0])
+def test_two_r2_of_other_rows_differ_as_their_errors_say(noise):
+    """In 94 of 100 pairs by at most 1.96 of both, however much is noise; nor is the labels' spread known."""
+    generator = np.random.default_rng(0)
+
+    def drawn():
+        answers = generator.lognormal(0, 0.5, 500)
+        labels = (answers + generator.normal(0, noise * 0.6, 500)).astype(np.float32)
+        return score_of(answers[:, None], labels), standard_error(answers[:, None], labels)
+
+    pairs = [(drawn(), drawn()) for _ in range(600)]
+    inside = np.mean([abs(a - b) <= 1.96 * np.hypot(of_a, of_b) for (a, of_a), (b, of_b) in pairs])
+
+    assert 0.91 <= inside <= 0.97
 
 
 def test_a_score_is_said_by_what_it_is():

@@ -163,16 +163,48 @@ def test_two_benchmarks_are_compared_cell_by_cell(run, files, timed, tmp_path):
     assert code == 0
     assert [cell["verdict"] for cell in json.loads(out)["cells"]] == ["no change"] * 2
     assert (refused[0], other[0]) == (2, 2)
-    assert "--target cannot go with two records of bench" in refused[2]
+    assert "--target cannot go with two records, which were measured already" in refused[2]
     assert "'hpmkd-edge/bench/2' is needed" in other[2]
 
 
-def test_an_int8_file_that_is_slower_is_said_to_be(run, files, timed):
-    """Not chosen for its label."""
+def test_a_precision_that_is_slower_is_said_to_be(run, files, timed):
+    """Not chosen for its label; of another model nothing is said."""
     timed(1.0, 1.2)
-    _, out, _ = run(*files, "--precision-of", "after.onnx=int8")
+    _, own, _ = run(files[0], "--precision", "fp32", "--precision", "fp16")
+    _, other, _ = run(*files, "--precision-of", "after.onnx=int8")
 
-    assert "after.onnx: int8 is slower here, slower by 20.0 %" in " ".join(out.split())
+    assert "before.onnx: fp16 is slower here than fp32, by 20.0 %" in " ".join(own.split())
+    assert "slower here" not in other
+
+
+def test_flags_of_measuring_are_refused_beside_two_profiles(run, tmp_path):
+    """They were measured already."""
+    write_profile(make_profile(), tmp_path / "old.json")
+    code, _, err = run("compare", tmp_path / "old.json", tmp_path / "old.json", "--shape", "x=1", "--target", "host")
+
+    assert code == 2
+    assert "--target, --shape cannot go with two records" in err
+
+
+def test_a_model_that_is_gone_is_not_taken_up(run, files, timed, monkeypatch, tmp_path):
+    """In a sentence, and what is saved stays."""
+    timed(1.0, 2.0)
+    real = measurement.compare
+
+    def interrupted(*arguments, **options):
+        os.kill(os.getpid(), signal.SIGINT)
+        return real(*arguments, **options)
+
+    (tmp_path / "mine.yaml").write_text(MINE.replace("runtime: onnxruntime", "runtime: onnxruntime, threads: 2", 1))
+    monkeypatch.setattr(measurement, "compare", interrupted)
+    both = ("--targets", tmp_path / "mine.yaml", "--target", "strict", "--target", "patient")
+    run(*files, *both, "--output", tmp_path / "bench.json")
+    files[1].unlink()
+    code, _, err = run("--resume", tmp_path / "bench.json")
+
+    assert code == 2
+    assert f"there is no file {files[1]}; an ONNX file is needed" in err
+    assert (tmp_path / "bench.json.partial" / "plan.json").is_file()
 
 
 @pytest.mark.parametrize(
@@ -346,9 +378,10 @@ def test_bad_input_is_refused_in_a_sentence(run, files, arguments, sentence):
 
 
 def test_help_shows_both_ways(run):
-    """Files first, or compare."""
+    """Files first, or compare; with the flags of the first, which is the one that is typed without its name."""
     code, out, _ = run("--help")
 
     assert code == 0
     assert "compare" in out
     assert "files" in out
+    assert all(flag in out for flag in ("--precision", "--rows", "--output", "--resume"))

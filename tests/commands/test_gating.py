@@ -150,6 +150,35 @@ def test_every_output_says_the_same(run, folder):
     assert [line.split()[0] for line in said.splitlines()] == ["::error", "::notice", "::notice"]
 
 
+def test_a_misspelled_target_is_not_judged_by_shipped_budgets(run, folder):
+    """The file has no such target, and says which it has."""
+    (folder / "hots.yaml").write_text((folder / "tight.yaml").read_text().replace("{host:", "{hots:"))
+
+    assert run("met.json --targets hots.yaml") == (
+        2,
+        "",
+        "hpmkd-edge: there is no target 'host' in hots.yaml. Did you mean 'hots'? Known: hots.\n",
+    )
+
+
+@pytest.mark.parametrize("how", ["json", "text"])
+def test_a_terminal_that_lacks_a_letter_is_told_the_rest(folder, how):
+    """JSON is read back as it was; a table has another sign there."""
+    name = "é日🙂"
+    report = make_report()
+    write_report(replace(report, data=replace(report.data, name=name)), folder / "named.json")
+    program = "from hpmkd_edge.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "gate", "named.json", "--baseline", "named.json", "--format", how],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    if how == "json":
+        assert json.loads(done.stdout.decode("ascii"))["baseline"][0]["data"] == name
+
+
 def test_a_file_that_cannot_be_written_leaves_nothing_said(run, folder):
     """Neither a table that could be taken for the verdict, nor half a file."""
     code, out, said = run("met.json --summary s.md --junit empty")

@@ -11,6 +11,7 @@ from importlib import import_module
 from io import StringIO
 
 import pytest
+from jsonschema import Draft202012Validator
 from sample_evidence import make_evidence
 from sample_pages import make_run
 from sample_records import BOARD, make_profile, make_report, make_target
@@ -21,8 +22,11 @@ from hpmkd_edge.cli import app
 from hpmkd_edge.errors import BadConfiguration, BadOutput, BadReport
 from hpmkd_edge.evidence import write_evidence
 from hpmkd_edge.record import write_report
-from hpmkd_edge.report.documents import KINDS, Layout, find_document
+from hpmkd_edge.report.csv_text import records_to_csv
+from hpmkd_edge.report.documents import KINDS, find_document
+from hpmkd_edge.report.layout import Layout
 from hpmkd_edge.report.points import points_of
+from hpmkd_edge.report.schemas import schema_of
 
 
 @pytest.fixture(scope="module")
@@ -100,10 +104,24 @@ def test_an_ablation_has_all_formats(tmp_path, name):
 def test_json_is_the_record_with_its_points(folder, report):
     """Every number of the record, single runs' times too."""
     found = json.loads(run(folder, "--format", "json").stdout)
-    points = found.pop("points")
 
-    assert points == json.loads(json.dumps([asdict(point) for point in points_of(report)]))
-    assert found == json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    assert found["schema"] == "hpmkd-edge/run/1"
+    assert found["points"] == [json.loads(json.dumps([asdict(point) for point in points_of(report)]))]
+    assert found["reports"] == [json.loads((folder / "report.json").read_text(encoding="utf-8"))]
+
+
+def test_the_json_of_several_targets_has_the_form_of_one(tmp_path, report):
+    """A list of reports, each by its own schema; so no reader has two cases."""
+    for name, one in (("board", make_report(make_target(device=BOARD))), ("host", report)):
+        (tmp_path / name).mkdir()
+        write_report(one, tmp_path / name / "report.json")
+    found = json.loads(run(tmp_path, "--format", "json").stdout)
+
+    Draft202012Validator(schema_of("run")).validate(found)
+    for one in found["reports"]:
+        Draft202012Validator(schema_of("report")).validate(one)
+    assert [one["target"] for one in found["reports"]] == ["board", "host"]
+    assert len(found["points"]) == 2
 
 
 def test_csv_has_a_line_for_each_point(folder, report):
@@ -113,6 +131,16 @@ def test_csv_has_a_line_for_each_point(folder, report):
     assert [one["name"] for one in lines] == [point.name for point in points_of(report)]
     assert [float(one["accuracy"]) for one in lines] == [point.accuracy for point in points_of(report)]
     assert {one["target"] for one in lines} == {report.target}
+
+
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t"])
+def test_no_name_is_a_formula_of_a_spreadsheet(begin):
+    """It is a text; a number below 0 stays one."""
+    name = f"{begin}1+1"
+
+    assert list(csv.DictReader(StringIO(records_to_csv([{"model": name, "points": -0.5}])))) == [
+        {"model": f"'{name}", "points": "-0.5"}
+    ]
 
 
 def test_markdown_has_points_members_and_classes(folder):
@@ -206,7 +234,8 @@ def test_every_kind_has_what_a_kind_has(name):
 def test_the_command_loads_plotly_only_for_a_page(folder):
     """CSV, Markdown and JSON are for jobs that wait."""
     program = (
-        "import sys; from pathlib import Path; from hpmkd_edge.report.documents import Layout, find_document;"
+        "import sys; from pathlib import Path; from hpmkd_edge.report.documents import find_document;"
+from hpmkd_edge.report.layout import Layout
         "find_document(Path(sys.argv[1])).lay_out(Layout.CSV, Path());"
         "print([heavy for heavy in ('torch', 'plotly', 'jinja2') if heavy in sys.modules])"
     )

@@ -9,8 +9,11 @@ import shutil
 from dataclasses import asdict, replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from plotly.graph_objects import Figure
 from sample_pages import samples
-from sample_records import make_host, make_profile, make_target
+from sample_records import BOARD, make_host, make_profile, make_target
 
 from hpmkd_edge.bench.change import change_between
 from hpmkd_edge.bench.profile import State, write_profile
@@ -28,9 +31,11 @@ from hpmkd_edge.benched import (
 from hpmkd_edge.errors import BadReport
 from hpmkd_edge.history import entry_of, keep
 from hpmkd_edge.json_file import write_json
-from hpmkd_edge.report.documents import Layout, find_document, find_history
+from hpmkd_edge.report.documents import find_document, find_history
+from hpmkd_edge.report.layout import Layout
 from hpmkd_edge.report.pages import bench, change, history, profile
-from hpmkd_edge.verdict import judge_cost
+from hpmkd_edge.report.pages.plots import ROOM, in_rows, shortened
+from hpmkd_edge.verdict import Provenance, judge_cost
 
 CHROMIUM = shutil.which("chromium")
 HOSTILE = "</script><img src=x onerror=alert(1)><b>.onnx"
@@ -59,6 +64,7 @@ def make_bench(name="teacher.onnx", factor=1.0):
                     profile=taken,
                     verdict=judge_cost(make_target(), profile=taken, model_bytes=taken.model_bytes),
                     against_first=None if taken is first else against(first, taken),
+                    provenance=Provenance.MEASURED,
                 )
             )
     cells += [
@@ -108,8 +114,8 @@ def make_history():
         make_profile(ms=1 + day / 10, model=HOSTILE, taken_at=f"2026-01-0{day}T00:00:00+00:00", runtime_version=version)
         for day, version in ((1, "1.30.0"), (2, "1.31.0"), (3, "1.31.0"))
     ]
-    entries = [entry_of(one, target="host") for one in days]
-    return (*entries, entry_of(make_profile(host=make_host(model="Other CPU")), target="host"))
+    entries = [entry_of(one, target=make_target()) for one in days]
+    return (*entries, entry_of(make_profile(host=make_host(model="Other CPU")), target=make_target()))
 
 
 PAGES = {
@@ -216,15 +222,39 @@ def test_blocks_are_all_runs_once(count):
     assert everything == pytest.approx(sorted(times)[count // 2] / 1e6, rel=0.05)
 
 
-def test_a_profile_that_was_judged_says_how():
-    """In a banner, with its budgets; one that was not has none."""
-    record = make_profile()
-    verdict = judge_cost(make_target(), profile=record, model_bytes=record.model_bytes)
-    judged, plain = profile.to_html(record, verdict), profile.to_html(record)
+def test_a_block_is_drawn_over_its_own_runs():
+    """Its mark is its end, so its line lies before that."""
+    assert {trace.line.shape for trace in profile.over_time(make_profile_of_runs()).data} == {"vh"}
 
-    assert 'class="banner met"' in judged
-    assert 'id="budgets"' in judged
-    assert 'class="banner' not in plain.split("<main")[1]
+
+def test_a_bench_names_its_machine_and_what_its_times_are_worth():
+    """In each heading, with a badge and a table; flags are told at the top."""
+    record = make_bench()
+    page = bench.to_html(record)
+    calm = replace(record, cells=tuple(replace(cell, flags=()) for cell in record.cells))
+
+    assert 'host: onnxruntime 1.31.0 on Some CPU at 2 GHz <span class="badge measured">' in page
+    assert 'id="environment-1"' in page
+    assert "6 of 6 latencies are not valid for a gate" in page.split('id="by-target"')[0]
+    assert "latencies are not valid for a gate" not in bench.to_html(calm)
+    assert {row["provenance"] for row in rows_of(bench.to_csv(record))} == {"measured", ""}
+
+
+@given(st.text("abc", max_size=80), st.text("123 ms", max_size=40))
+def test_a_row_never_loses_its_value(name, value):
+    """Of a long name the middle goes, on a line of its own."""
+    drawn = in_rows(Figure(), [(name, value)], "ms").layout.annotations[0].text
+
+    assert drawn.endswith(value)
+    assert max(map(len, drawn.split("\n"))) <= ROOM
+    assert (name in drawn) == (len(name) <= ROOM)
+
+
+def test_a_shortened_name_keeps_both_ends():
+    """Versions and precisions stand at the end."""
+    short = shortened("a-rather-long-teacher-model-name-v2.onnx, int8", 20)
+
+    assert (len(short), short) == (20, "a-rather-l…nnx, int8")
 
 
 @pytest.mark.parametrize("runs", [0, 1, 5, 63])
@@ -248,11 +278,11 @@ def test_a_change_has_the_banner_of_its_verdict(factor, kind):
 
 def test_the_trend_has_every_measurement_and_every_change_of_version():
     """A line for each precision and machine, a mark where a version changed."""
-    entries = make_history()
+    entries = make_history()[:3]
     drawn = history.trend(entries, "p90_bound_ms")
 
     assert sorted(y for trace in drawn.data for y in trace.y) == sorted(one.p90_bound_ms for one in entries)
-    assert len(drawn.data) == 2
+    assert len(drawn.data) == 1
     assert [row[0] for row in history.versions(entries).rows] == ["2026-01-02 00:00:00"]
     assert len(drawn.layout.shapes) == 1
     assert len(rows_of(history.to_csv(entries))) == len(entries)
@@ -260,10 +290,34 @@ def test_the_trend_has_every_measurement_and_every_change_of_version():
 
 def test_a_single_measurement_is_no_trend():
     """It is in the table, and no plot shows a line of it."""
-    page = history.to_html([entry_of(make_profile(), target="host")])
+    page = history.to_html([entry_of(make_profile(), target=make_target())])
 
     assert "No trend yet" in page
     assert 'class="plot"' not in page
+
+
+def test_a_number_of_this_machine_is_never_headed_as_the_board_s():
+    """The heading has the machine, and says that it is not the target."""
+    days = [make_profile(taken_at=f"2026-01-0{day}T00:00:00+00:00") for day in (1, 2)]
+    page = history.to_html([entry_of(one, target=make_target(device=BOARD)) for one in days])
+    heading = "student.onnx for board, measured on Some CPU at 2 GHz, not board"
+
+    assert f'<h2>{heading} <span class="badge unknown">' in page
+
+
+def test_another_runtime_is_another_line_and_a_change():
+    """Each is named by what tells it from the other."""
+    days = [
+        make_profile(taken_at=f"2026-01-0{day}T00:00:00+00:00", runtime=runtime, runtime_version=version)
+        for day, runtime, version in ((1, "onnxruntime", "1.31.1"), (2, "tensorrt", "10.3.0"))
+    ]
+    entries = [entry_of(one, target=make_target(runtime=one.runtime)) for one in days]
+
+    assert [trace.name for trace in history.trend(entries, "p90_bound_ms").data] == [
+        "fp32, onnxruntime",
+        "fp32, tensorrt",
+    ]
+    assert [row[-1] for row in history.versions(entries).rows] == ["onnxruntime 1.31.1 → tensorrt 10.3.0"]
 
 
 def test_records_are_found_by_what_they_say_they_are(tmp_path):
@@ -294,6 +348,11 @@ def test_the_history_is_found_in_the_memory(tmp_path):
 
 
 PHONE, SCREEN = {"width": 375, "height": 812}, {"width": 1440, "height": 900}
+CUT = """() => [...document.querySelectorAll(".plot svg text")].filter((text) => {
+  const box = text.getBoundingClientRect();
+  return box.left < -1 || box.right > innerWidth + 1;
+}).map((text) => text.textContent)"""
+LONG = "a-rather-long-teacher-model-name-for-the-edge-v2.onnx"
 DRAWN = "[...document.querySelectorAll('.plot')].every((plot) => plot.data)"
 
 
@@ -329,6 +388,30 @@ def test_a_page_needs_only_itself_and_fits_its_window(browser, tmp_path, name):
     page.close()
 
     assert (asked, said, widths) == ([path.as_uri()], [], [375, 1440])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")
+@pytest.mark.parametrize("make", [lambda: bench.to_html(make_bench(LONG)), lambda: change.to_html(long_change())])
+def test_no_text_of_a_figure_runs_off_a_phone(browser, tmp_path, make):
+    """However long the name; its value is there in full."""
+    path = tmp_path / "page.html"
+    path.write_text(make(), encoding="utf-8")
+    page = browser.new_page(viewport=PHONE)
+    page.goto(path.as_uri())
+    while not page.evaluate(DRAWN):
+        page.wait_for_timeout(25)
+    page.wait_for_timeout(150)
+    cut, texts = page.evaluate(CUT), page.locator(".plot").first.text_content()
+    page.close()
+
+    assert cut == []
+    assert "…" in texts
+    assert "ms, p90 ≤" in texts or "%, slower" in texts
+
+
+def long_change():
+    return compare_records(make_bench(LONG), make_bench(LONG, factor=1.3))
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from hpmkd_edge.errors import BadConfiguration, BadReport
 from hpmkd_edge.record import write_report
 from hpmkd_edge.report.gate import exit_code_of, gate, judge_again, reports_at
 from hpmkd_edge.targets import Budgets, Limit
-from hpmkd_edge.verdict import Outcome
+from hpmkd_edge.verdict import Outcome, Provenance
 
 ON_BOARD = make_host(model="Maker Board 9 rev 1")
 UNKNOWN = make_report(make_target(device=BOARD))
@@ -38,25 +38,38 @@ def tampered(report, **changes):
     return replace(report, verdict=replace(report.verdict, judgements=(*rest, replace(accuracy, **changes))))
 
 
-POOR = make_report()
+# Without answers, which would deny its accuracy.
+POOR = replace(make_report(), answers=None)
 POOR = replace(POOR, student=replace(POOR.student, test_accuracy=0.5))
 DENIED = [
     tampered(POOR, value=0.95),
     tampered(POOR, limit=0.1),
     tampered(POOR, limit=None),
     tampered(make_report(), outcome=Outcome.INCONCLUSIVE),
+    tampered(make_report(), value=0.93),
+    tampered(make_report(), limit=0.9),
+    tampered(make_report(), provenance=Provenance.UNKNOWN),
     replace(make_report(), target="jetson"),
     replace(make_report(), verdict=replace(make_report().verdict, target="jetson")),
     replace(make_report(), verdict=replace(make_report().verdict, judgements=make_report().verdict.judgements[1:])),
-    replace(make_report(), student=replace(make_report().student, test_accuracy=0.2)),
+    replace(make_report(), answers=None, student=replace(make_report().student, test_accuracy=0.2)),
 ]
 
 
 @pytest.mark.parametrize("report", DENIED)
 def test_a_verdict_that_the_report_s_own_numbers_deny_is_refused(report):
-    """Whichever of the two was altered, in whichever way: such a record proves nothing."""
-    with pytest.raises(BadReport, match="does not follow from its numbers"):
-        gate([report])
+    """Whichever of the two was altered, in whichever way, and whatever it is judged by: it proves nothing."""
+    for asked in ({}, {"targets": {report.target: make_target()}}, {"profiles": [make_profile()]}):
+        with pytest.raises(BadReport, match="does not follow from its numbers"):
+            gate([report], **asked)
+
+
+def test_a_verdict_may_differ_from_its_numbers_by_a_rounding():
+    """Another machine may sum in another order."""
+    report = make_report()
+    near = tampered(report, value=report.student.test_accuracy * (1 + 1e-12))
+
+    assert gate([near]) == (report.verdict,)
 
 
 def test_a_report_that_is_judged_by_nothing_is_refused():
@@ -109,6 +122,32 @@ def test_the_better_provenance_is_taken():
 
     assert exit_code_of(gate([report], profiles=[other, right])) == 0
     assert exit_code_of(gate([report], profiles=[right, other])) == 0
+
+
+@pytest.mark.parametrize("mode", ["15W", "7W"])
+def test_two_profiles_that_are_worth_the_same_are_refused(mode):
+    """Else their order would give the exit code; both are named."""
+    report = make_report(make_target(device=BOARD, power_mode="15W"))
+    slow, fast = (
+        make_profile(ms=ms, host=replace(ON_BOARD, power_mode=mode, name=name), taken_at=name)
+        for ms, name in ((9.0, "mon"), (1.0, "tue"))
+    )
+
+    for profiles in ([slow, fast], [fast, slow]):
+        with pytest.raises(
+            BadConfiguration, match=r"2 profiles that are .* on board, taken on .* and on .*; one is ne"
+        ):
+            gate([report], profiles=profiles)
+    if mode == "7W":
+        best = make_profile(host=replace(ON_BOARD, power_mode="15W"))
+        assert exit_code_of(gate([report], profiles=[slow, fast, best])) == 0
+
+
+def test_profiles_that_say_nothing_of_a_target_may_be_several():
+    """As where two boards were measured, and the run had a third target too."""
+    taken = [make_profile(ms=ms, host=make_host(model=name)) for ms, name in ((9.0, "Board 7"), (1.0, "Board 8"))]
+
+    assert gate([UNKNOWN], profiles=taken) == gate([UNKNOWN], profiles=taken[::-1]) == (UNKNOWN.verdict,)
 
 
 def test_a_profile_of_another_model_is_refused():
@@ -241,11 +280,14 @@ def test_a_report_without_a_baseline_is_inconclusive():
 
 
 def test_a_growth_measured_elsewhere_is_judged_as_a_prediction_where_that_is_allowed():
-    """On this host both were as fast; on the board nobody knows, unless a profile of each comes from there."""
+    """In another mode of the board both were as fast; of another machine than the board it says nothing."""
     there = make_profile(host=ON_BOARD)
+    mode = make_report(make_target(device=BOARD, power_mode="15W"), make_profile(host=ON_BOARD))
 
-    assert beside(UNKNOWN, UNKNOWN)[0]["latency vs baseline"] == "inconclusive"
-    assert beside(UNKNOWN, UNKNOWN, allow_predicted=True)[0]["latency vs baseline"] == "met"
+    assert beside(mode, mode)[0]["latency vs baseline"] == "inconclusive"
+    assert beside(mode, mode, allow_predicted=True)[0]["latency vs baseline"] == "met"
+    for allowed in (False, True):
+        assert beside(UNKNOWN, UNKNOWN, allow_predicted=allowed)[0]["latency vs baseline"] == "inconclusive"
     assert beside(UNKNOWN, UNKNOWN, profiles=[there]) == (
         {"accuracy vs baseline": "met", "latency vs baseline": "met"},
         0,
@@ -256,6 +298,13 @@ def test_a_baseline_that_denies_itself_is_refused():
     """It would let a worse model pass."""
     with pytest.raises(BadReport, match="does not follow from its numbers"):
         judge_again([MET], baselines=[POOR])
+
+
+def test_a_baseline_that_no_report_matches_is_not_looked_at():
+    """Whatever is in it, it decides nothing."""
+    other = replace(POOR, data=replace(POOR.data, name="birds"))
+
+    assert beside(MET, MET, other) == beside(MET, MET)
 
 
 def test_the_order_of_reports_moves_no_verdict():
@@ -296,6 +345,15 @@ def cost(report, **changes):
     return replace(report, student=replace(report.student, cost=replace(report.student.cost, **changes)))
 
 
+def answered(report, **changes):
+    return replace(report, answers=replace(report.answers, **changes))
+
+
+def taught(report, accuracy):
+    best, *others = report.teachers
+    return replace(report, teachers=(replace(best, test_accuracy=accuracy), *others))
+
+
 @pytest.mark.parametrize(
     ("report", "sentence"),
     [
@@ -309,6 +367,17 @@ def cost(report, **changes):
         (replace(MET, profile=make_profile(model_sha256="6" * 64)), "sha256 666666666666…, and a student with 5555"),
         (replace(MET, rounds=(replace(MET.rounds[0], chain=()),)), "a round 1 with an empty chain"),
         (replace(MET, data=replace(MET.data, test_rows=0)), "data.test_rows is 0"),
+        (cost(MET, file_bytes=999_999), "a student of 999,999 bytes, and 1,000,000 bytes were timed"),
+        (replace(MET, profile=make_profile(runs=(1000, 0))), "the smallest of runs is 0; at least 1 is needed"),
+        (replace(MET, profile=make_profile(runs=(500, 499))), "1,000 samples_ns of 999 runs; one of each run"),
+        (replace(MET, profile=make_profile(reference_ns=(9,) * 999)), "1,000 samples_ns and 999 reference_ns"),
+        (replace(MET, student=replace(MET.student, test_accuracy=0.9126)), "4,562 of 5,000 answers right"),
+        (replace(MET, data=replace(MET.data, test_rows=4_999)), "answers to 5,000 rows, and 4,999 test rows"),
+        (answered(MET, neither_right=0), "whose rows add up to 5,000 and "),
+        (answered(MET, classes=MET.answers.classes[:1]), "whose rows add up to 5,000 and 5,000 and "),
+        (answered(MET, both_right=0), "add up to"),
+        (answered(MET, both_right=4_241, student_alone_right=321), "the student has right|the teacher has right"),
+        (taught(MET, 0.94), "4,650 of 5,000 answers of the best teacher right and its accuracy as 0.94"),
     ],
 )
 def test_a_number_that_none_can_be_is_refused(report, sentence):

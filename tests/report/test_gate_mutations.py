@@ -9,7 +9,7 @@ import json
 import math
 import sys
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import naive_gate
@@ -23,7 +23,9 @@ from sample_records import FULL, make_answers, make_profile, make_report, make_t
 
 from hpmkd_edge import cli, targets
 from hpmkd_edge.accuracy_curve import CurvePoint
-from hpmkd_edge.record import write_report
+from hpmkd_edge.errors import BadReport
+from hpmkd_edge.record import read_report, write_report
+from hpmkd_edge.report.soundness import check_report
 
 # In place of the shipped file, which takes longer to read than all the rest.
 SHIPPED = """\
@@ -76,7 +78,18 @@ def sample():
 def judged(report):
     from hpmkd_edge.report.gate import _verdict
 
-    return _verdict(report, report.judged_against, False, (), False)
+    return _verdict(report, report.judged_against, report.profile)
+
+
+def signed(found, path):
+    """Return *found* with the verdict that follows from its numbers; as it is where they can be no report's."""
+    path.write_text(json.dumps(found), encoding="utf-8")
+    try:
+        report = read_report(path)
+        check_report(report)
+    except BadReport:
+        return found
+    return {**found, "verdict": asdict(judged(report))}
 
 
 def places(value, path=()):
@@ -110,7 +123,13 @@ PLACED = (
     (("answers",), None),
     (("answers", "sha256"), "c" * 64),
     (("student", "test_standard_error"), None),
+    (("judged_against", "device", "name"), "board"),
+    *((("judged_against", "device", "memory_mb"), memory_mb) for memory_mb in (0.0, -1.0, 8000.0, 4000.0)),
 )
+# Of samples and reference samples, and of the runs of each process.
+SAMPLED = [(150, 150, [150]), (150, 150, [75, 75]), (150, 150, [150, 0]), (150, 150, [75]), (150, 150, [-1, 151])]
+SAMPLED += [(70, 150, []), (70, 150, [70]), (70, 70, [70]), (70, 70, [75, 75]), (63, 63, []), (0, 0, []), (0, 0, [0])]
+SELDOM = st.sampled_from([False] * 9 + [True])
 IMPOSSIBLE = [-1, -0.5, 10**30, 10**400]
 FACTORS = st.one_of(st.sampled_from([0.5, 0.99, 1.01, 1.1, 2, 4]), st.floats(0.9, 1.1))
 
@@ -148,12 +167,18 @@ def within(value, path):
 
 
 def moved(draw, report):
-    """Return *report* with a number that is judged taken away or moved a little, or its place moved."""
+    """Return *report* with a number that is judged taken away or moved a little, or its place or its runs changed."""
+    if draw(SELDOM):
+        profile = report["profile"]
+        samples, references, profile["runs"] = draw(st.sampled_from(SAMPLED))
+        profile["samples_ns"] = (profile["samples_ns"] or [])[:samples]
+        profile["reference_ns"] = profile["reference_ns"][:references]
+        return report
     if draw(st.integers(0, 3)) == 0:
         path, put = draw(st.sampled_from(PLACED))
     else:
         path = draw(st.sampled_from(JUDGED))
-        put = draw(st.one_of(FACTORS, FACTORS, st.none(), st.sampled_from(IMPOSSIBLE)))
+        put = draw(st.sampled_from(IMPOSSIBLE) if draw(SELDOM) else st.one_of(FACTORS, FACTORS, st.none()))
     if path[0] == "answers" and not report["answers"]:
         return report
     holder, key = within(report, path[:-1]), path[-1]
@@ -164,6 +189,8 @@ def moved(draw, report):
     elif key == "samples_ns" and put is not None:
         put = [put, *holder[key]]
     holder[key] = put
+    if key == "file_bytes" and put is not None and not draw(SELDOM):
+        report["profile"]["model_bytes"] = put  # else one denies the other
     return report
 
 
@@ -241,7 +268,7 @@ def expected(report, asked, baseline):
         target = naive_gate.known_targets(SHIPPED, asked.decode())[found["target"]]
     states = naive_gate.states(found, target)
     if baseline is not None:
-        states += naive_gate.beside(found, json.loads(baseline), 1.0)
+        states += naive_gate.beside(found, json.loads(baseline), target, 1.0)
     return naive_gate.codes(states)
 
 
@@ -260,7 +287,7 @@ def test_no_damage_ends_in_a_traceback_or_in_a_pass_that_the_numbers_deny(call, 
     @given(st.data())
     def check(data):
         draw = data.draw
-        hurt = draw(st.sampled_from(["numbers"] * 5 + ["report", "targets", "both", "baseline"]))
+        hurt = draw(st.sampled_from(["numbers"] * 8 + ["report", "targets", "both", "baseline"]))
         beside = hurt == "baseline" or (hurt == "numbers" and draw(st.booleans()))
         found, wanted = json.loads(text), yaml.safe_load(TARGETS)
         if hurt == "numbers":
@@ -268,6 +295,8 @@ def test_no_damage_ends_in_a_traceback_or_in_a_pass_that_the_numbers_deny(call, 
                 found = moved(draw, found)
             for _ in range(draw(st.integers(0, 2))):
                 wanted = tightened(draw, wanted)
+            if not draw(SELDOM):
+                found = signed(found, folder / "signed.json")
         if hurt in ("report", "both", "baseline"):
             for _ in range(draw(st.integers(0, 2))):
                 found = mutated(draw, found)
@@ -280,7 +309,7 @@ def test_no_damage_ends_in_a_traceback_or_in_a_pass_that_the_numbers_deny(call, 
         baseline = text.encode()
         if beside and draw(st.booleans()):
             report, baseline = baseline, report
-        if hurt == "report" and draw(st.booleans()):
+        if hurt in ("numbers", "report") and draw(SELDOM if hurt == "numbers" else st.booleans()):
             asked = None
         arguments = [str(folder / "r.json"), "--format", draw(st.sampled_from(["json", "json", "json", "text"]))]
         (folder / "r.json").write_bytes(report)

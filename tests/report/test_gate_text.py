@@ -29,10 +29,11 @@ def test_the_summary_has_every_budget_and_the_baseline():
 
 
 def shipping_worse(report):
-    """Return *report* with a student that ships and is less accurate than a candidate of its size and time."""
+    """Return *report* with a student that ships and is worse in all than its own int8 file."""
     turn = report.rounds[0]
-    rivals = tuple(replace(rival, validation_accuracy=0.99) for rival in turn.rivals)
-    return replace(report, rounds=(replace(turn, rivals=rivals),))
+    fp32, int8, *rest = turn.precisions
+    better = replace(int8, accuracy=0.99, p90_bound_ms=0.5)
+    return replace(report, rounds=(replace(turn, precisions=(fp32, better, *rest)),))
 
 
 def test_a_dominated_student_that_ships_is_a_warning_and_no_failure():
@@ -40,7 +41,7 @@ def test_a_dominated_student_that_ships_is_a_warning_and_no_failure():
     (gated,) = judge_again([shipping_worse(MET)])
 
     assert beaten(gated)[0] == (
-        "warning: cnn-32x3, chain of 2, fp32, which ships, is dominated by cnn-32x3, labels alone (round 1)."
+        "warning: cnn-32x3, chain of 2, fp32, which ships, is dominated by cnn-32x3, chain of 2, int8 (round 1)."
     )
     assert gated.verdict.exit_code == 0
 

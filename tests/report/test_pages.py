@@ -21,7 +21,7 @@ from hpmkd_edge.report.pages.chain import nodes_of
 from hpmkd_edge.report.pages.frame import badge, figure, page, section, table
 from hpmkd_edge.report.points import dominated, points_of
 from hpmkd_edge.report.rows import Grid
-from hpmkd_edge.verdict import Provenance
+from hpmkd_edge.verdict import Outcome, Provenance
 
 HOSTILE = "</script><img src=x onerror=alert(1)><b>|`*{{ 7*7 }}&lt;\n%{x}"
 MAX_BYTES = 6e6
@@ -198,7 +198,8 @@ def test_the_title_of_the_plot_says_whether_something_beats_what_ships():
     better = replace(shipped, name="a better one", role="candidate", accuracy=shipped.accuracy + 0.01)
 
     assert shipped not in dict(dominated(points))
-    assert pareto.title(points).startswith("No other model beats")
+    assert pareto.title(points).startswith("No other timed model beats")
+    assert pareto.title([one for one in points if one.is_whole]).startswith("No other model beats")
     assert pareto.title([*others, better, shipped]).startswith("a better one is no worse")
 
 
@@ -232,7 +233,81 @@ def test_the_marks_of_the_distribution_are_the_profile_s():
         "budget": 1.3,
     }
     assert not any((trace.name or "").startswith("budget") for trace in far.data)
-    assert "The budget is 100 ms" in latency.caption(profile, 100.0)
+    assert "The budget, 1.30 ms, is dashed." in latency.caption(profile, 1.3)
+    assert "The budget, 100 ms, is far off and not drawn." in latency.caption(profile, 100.0)
+
+
+def test_a_percentile_off_the_axis_is_not_in_the_legend():
+    """The caption has it."""
+    runs = (*(1_000_000 + run for run in range(950)), *(50_000_000,) * 50)
+    profile = make_profile(samples_ns=runs)
+    drawn = latency.distribution(profile)
+
+    assert not any((trace.name or "").startswith("p99") for trace in drawn.data)
+    assert f"The p99, {profile.p99_ms:.1f} ms, is far off and not drawn." in latency.caption(profile)
+
+
+@pytest.mark.parametrize(
+    ("target", "said", "badge"),
+    [
+        (make_target(device=BOARD), "on Some CPU at 2 GHz, not board", "unknown"),
+        (make_target(threads=4), "in another runtime, power mode or number of threads than host's", "transferred"),
+    ],
+)
+def test_a_time_of_another_machine_is_not_headed_as_the_target_s(target, said, badge):
+    """The title, the caption and the comparison with the teacher say where it was taken; no budget is judged by it."""
+    parsed, here = unescape(run.to_html([make_report(target)]).split("<main")[1]), run.to_html([make_report()])
+    latency_part = parsed.split("9 of 10 runs take at most")[1].split("</section>")[0]
+
+    assert parsed.count(said) >= 3
+    assert said in latency_part.split("</h2>")[0]
+    assert f'class="badge {badge}"' in latency_part
+    assert "A budget is judged by the bound" not in latency_part
+    assert "A budget is judged by the bound" in here
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "title"),
+    [
+        (["met"], "The first student kept its budgets on validation rows"),
+        (["warned"], "The first student kept its budgets on validation rows"),
+        (["inconclusive"], "It is open whether the first student keeps its budgets on validation rows"),
+        (["broken"], "The student broke a budget on validation rows"),
+        (["broken", "met"], "1 of 2 rounds broke a budget on validation rows"),
+        (["broken", "broken"], "No student kept its budgets on validation rows"),
+        (["inconclusive", "met"], "2 rounds, none surely over budget on validation rows"),
+        (["met", "met"], "2 rounds, none over budget on validation rows"),
+    ],
+)
+def test_only_a_budget_that_was_kept_is_called_kept(outcomes, title):
+    """What is open is open; and all that is said is of validation rows."""
+    report = make_report()
+    (turn,) = report.rounds
+    judgements = {name: (replace(turn.verdict.judgements[0], outcome=Outcome(name)),) for name in outcomes}
+    turns = tuple(
+        replace(turn, number=number, verdict=replace(turn.verdict, judgements=judgements[name]))
+        for number, name in enumerate(outcomes, 1)
+    )
+
+    assert f">{title}</h2>" in run.to_html([replace(report, rounds=turns)])
+
+
+@pytest.mark.parametrize(
+    ("cost", "title"),
+    [
+        ({"p50_ms": None, "p90_ms": None, "p90_bound_ms": None}, "As large as its teacher"),
+        ({"file_bytes": None}, "As fast as its teacher"),
+        ({}, "As costly as its teacher"),
+        ({"p50_ms": None, "p90_ms": None, "p90_bound_ms": None, "file_bytes": None}, "The student beside its teacher"),
+    ],
+)
+def test_what_was_not_compared_is_not_the_same(cost, title):
+    """Only what is known of both is said."""
+    report = make_report()
+    best, *others = report.teachers
+    same = replace(best, cost=replace(report.student.cost, **cost))
+
+    assert f">{title}" in run.to_html([replace(report, teachers=(same, *others))])
 
 
 @pytest.mark.parametrize("count", [1, 10, 63])

@@ -53,7 +53,7 @@ def test_every_model_of_a_run_is_a_point():
 
 
 def test_a_point_has_the_figures_of_its_record():
-    """The bound of the p90 where there is one, and of what ships the one that was judged."""
+    """The bound of the p90 where there is one; of what ships the one that was taken beside teacher and chain."""
     report = make_report()
     first, _, member, weak, labels, _, int8, shipped = points_of(report)
 
@@ -63,7 +63,7 @@ def test_a_point_has_the_figures_of_its_record():
     assert (labels.p90_ms, labels.file_bytes) == (shipped.p90_ms, shipped.file_bytes)
     assert labels.cost_of == "the fp32 file of cnn-32x3"
     assert (int8.p90_ms, int8.file_bytes, int8.accuracy) == (1.625, 300_000, 0.905)
-    assert shipped.p90_ms == report.student.p90_bound_ms
+    assert shipped.p90_ms == report.student.cost.p90_bound_ms == 1.125
     assert {point.parameters for point in (labels, int8, shipped)} == {98_522}
 
 
@@ -87,7 +87,7 @@ def test_an_older_report_has_points_too():
     candidates = [point for point in points_of(bare) if point.role == "candidate"]
 
     assert roles(bare) == {"teacher": 2, "candidate": 2, "shipped": 1}
-    assert {point.p90_ms for point in candidates} == {report.student.p90_bound_ms}
+    assert {point.p90_ms for point in candidates} == {report.student.cost.p90_bound_ms}
     assert roles(twice(bare, chain=("cnn-16x3",)))["candidate"] == 5
 
 
@@ -123,6 +123,30 @@ def test_a_time_of_another_machine_is_no_time_here():
 
     assert [points_of(elsewhere)[place].p90_ms for place in (0, 2)] == [None, None]
     assert [points_of(here)[place].p90_ms for place in (0, 2)] == [6.75, 2.75]
+
+
+def test_what_ships_has_the_time_of_its_own_session_where_there_is_no_other_here():
+    """Older reports have none beside the teacher; and where a board's record was handed in, that was on the desk."""
+    report = make_report()
+    cost = report.student.cost
+
+    for changed in (replace(cost, p90_bound_ms=None), replace(cost, host="desk")):
+        bare = replace(report, student=replace(report.student, cost=changed))
+        *_, labels, _, _, shipped = points_of(bare)
+
+        assert shipped.p90_ms == labels.p90_ms == report.student.p90_bound_ms
+
+
+def test_a_file_that_does_not_ship_keeps_its_own_time():
+    """The fp32 file of another round has a session of its own, and so has that of an int8 student."""
+    report = make_report()
+    (turn,) = report.rounds
+    other = [point for point in points_of(twice(report, chain=("cnn-16x3",))) if point.round == 2]
+    fp32, *rest = turn.precisions
+    unshipped = replace(report, rounds=(replace(turn, precisions=(replace(fp32, ships=False), *rest)),))
+
+    assert {point.p90_ms for point in other if point.cost_of} == {fp32.p90_bound_ms}
+    assert {point.p90_ms for point in points_of(unshipped) if point.cost_of} == {fp32.p90_bound_ms}
 
 
 @given(POINTS)

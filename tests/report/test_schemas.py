@@ -18,9 +18,11 @@ from hpmkd_edge.bench_change import compare_records
 from hpmkd_edge.benched import BenchRecord, Model, against, change_record, exit_code_of, measured_cell
 from hpmkd_edge.commands.schemas import app
 from hpmkd_edge.errors import BadConfiguration, BadOutput
+from hpmkd_edge.history import HistoryRecord, entry_of
 from hpmkd_edge.manifest import write_manifest
 from hpmkd_edge.report.gate import judge_again
 from hpmkd_edge.report.machine import gated_to_json, to_json
+from hpmkd_edge.report.run_record import run_of
 from hpmkd_edge.report.schemas import SCHEMAS, file_of, schema_of, version_of
 from hpmkd_edge.verdict import judge
 
@@ -62,6 +64,8 @@ def test_reports_evidence_and_verdicts_follow_their_schemas():
     report = make_report()
     check("report", to_json(report))
     check("report", to_json(make_report(make_target(), make_profile(ms=20.0))))
+    check("run", to_json(run_of([report, report])))
+    check("history", to_json(HistoryRecord(measurements=(entry_of(make_profile(), target=make_target()),))))
     check("evidence", to_json(make_evidence()))
     check("gate", gated_to_json(judge_again([report], baselines=[report])))
     check("profile", to_json(make_profile()))

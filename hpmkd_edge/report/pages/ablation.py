@@ -98,7 +98,7 @@ def strip(evidence: Evidence) -> Figure:
                     x=values, y=[row] * len(values), mode="markers", marker=marker, hovertext=said, hoverinfo="text"
                 )
             )
-    names = [f"{ARMS[one.arm]}: {score(one.accuracy, goal)}" for one in shown]
+    names = [(ARMS[one.arm], score(one.accuracy, goal)) for one in shown]
     return in_rows(drawn, names, f"test {SCORES[goal]}{', %' if goal == 'classes' else ''}")
 
 
@@ -122,7 +122,7 @@ def times(evidence: Evidence) -> Figure:
             hoverinfo="text",
         )
     )
-    return in_rows(drawn, [f"{ARMS[one.arm]}: {one.seconds:,.1f} s" for one in shown], "s")
+    return in_rows(drawn, [(ARMS[one.arm], f"{one.seconds:,.1f} s") for one in shown], "s")
 
 
 def _estimate(one: ArmSummary, evidence: Evidence) -> Estimate | None:

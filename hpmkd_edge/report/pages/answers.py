@@ -75,6 +75,6 @@ def dumbbells(classes: Sequence[ClassRecord]) -> Figure:
                 hoverinfo="text",
             )
         )
-    in_rows(figure, [one.name for one in classes], "% right")
+    in_rows(figure, [(one.name, "") for one in classes], "% right")
     figure.update_layout(showlegend=True)
     return figure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,9 +15,9 @@ from hpmkd_edge.report.figures import NONE, quantity
 from hpmkd_edge.report.markdown import escaped
 from hpmkd_edge.report.markdown import section as chapter
 from hpmkd_edge.report.matrix import flags_of, matrix_grid, times
-from hpmkd_edge.report.pages.frame import banner, figure, joined, page, paragraph, section, table
-from hpmkd_edge.report.pages.plots import BLUE, GRAY, GREEN, PURPLE, VERMILLION, in_rows, laid_out
-from hpmkd_edge.report.pages.profile import moment, without_samples
+from hpmkd_edge.report.pages.frame import badge, banner, figure, joined, page, paragraph, section, table
+from hpmkd_edge.report.pages.plots import BLUE, GRAY, GREEN, LEGEND, PURPLE, VERMILLION, in_rows, laid_out, shortened
+from hpmkd_edge.report.pages.profile import environment, moment, without_samples
 from hpmkd_edge.report.rows import Grid, worded
 from hpmkd_edge.verdict import Outcome
 
@@ -43,16 +43,17 @@ def read(path: Path) -> BenchRecord:
 def to_html(record: BenchRecord) -> str:
     """Return *record* as a page."""
     parts = [banner(OUTCOMES.get(record.exit_code, Outcome.INCONCLUSIVE), headline(record))]
-    parts += [paragraph(note, "note") for note in record.notes]
+    parts += [paragraph(note, "note") for note in (*_flagged(record), *record.notes)]
     timed = [target for target in record.targets if any(_is_timed(cell) for cell in record.of_target(target))]
     parts.append(section("p50 by target", table(by_target(record), name="by-target"), paragraph(_HEAT, "soft")))
     for place, target in enumerate(timed, 1):
         cells = [cell for cell in record.of_target(target) if _is_timed(cell)]
         parts.append(
             section(
-                f"On {target}",
+                Markup("{} {}").format(matrix_grid(record, target).title, _badges(cells)),
                 figure(dots(cells), f"times-{place}", _DOTS.format(target)),
                 figure(against_size(cells), f"sizes-{place}", _size_caption(target)),
+                table(where(cells[0]), name=f"environment-{place}", sortable=False),
                 name=f"target-{place}",
             )
         )
@@ -64,7 +65,7 @@ def to_html(record: BenchRecord) -> str:
     return page(
         title(record),
         joined(parts),
-        lead=f"{record.protocol} protocol, {moment(record.taken_at)}, by hpmkd-edge {record.tool_version}.",
+        lead=f"{record.protocol} protocol, {moment(record.taken_at)} UTC, by hpmkd-edge {record.tool_version}.",
         data=shown(record),
         name="bench",
     )
@@ -82,6 +83,17 @@ def to_markdown(record: BenchRecord) -> str:
 def to_csv(record: BenchRecord) -> str:
     """Return a row for each cell."""
     return records_to_csv([_plain(cell) for cell in record.cells])
+
+
+def where(cell: Cell) -> Grid:
+    """List what the measured cells of a target have alike, of one of them."""
+    assert cell.profile is not None
+    found = environment(cell.profile)
+    return replace(
+        found,
+        title=f"Environment of {cell.target}",
+        rows=tuple(row for row in found.rows if row[0] in ("runtime", "threads", "machine", "system", "power")),
+    )
 
 
 def title(record: BenchRecord) -> str:
@@ -160,7 +172,7 @@ def dots(cells: Sequence[Cell]) -> Figure:
                 hoverinfo="text",
             )
         )
-    in_rows(figure, [f"{_name(cell)}: {_brief(cell)}" for cell in cells], "ms")
+    in_rows(figure, [(_name(cell), _brief(cell)) for cell in cells], "ms")
     return figure.update_xaxes(rangemode="tozero")
 
 
@@ -190,7 +202,7 @@ def against_size(cells: Sequence[Cell]) -> Figure:
                 mode="markers+text",
                 text=[cell.precision for cell in own],
                 textposition="top center",
-                name=model,
+                name=shortened(model, LEGEND),
                 marker={
                     "symbol": [SYMBOLS[cell.precision] for cell in own],
                     "size": 12,
@@ -238,6 +250,17 @@ def listed(record: BenchRecord) -> Grid:
             for cell in record.cells
         ),
     )
+
+
+def _flagged(record: BenchRecord) -> list[str]:
+    measured = [cell for cell in record.cells if cell.profile is not None]
+    count = sum(bool(cell.flags) for cell in measured)
+    return [f"{count} of {len(measured)} latencies are not valid for a gate; why is told below."] if count else []
+
+
+def _badges(cells: Sequence[Cell]) -> Markup:
+    """Return what the times are worth on their target; older records do not say."""
+    return Markup(" ").join(badge(one) for one in dict.fromkeys(cell.provenance for cell in cells) if one is not None)
 
 
 def _heated(cell: Cell, slowest: float) -> Markup:
@@ -298,6 +321,7 @@ def _plain(cell: Cell) -> dict[str, object]:
         "peak_memory_mb": profile.peak_memory_mb if profile else None,
         "runtime": f"{profile.runtime} {profile.runtime_version}" if profile else None,
         "host": profile.host.model if profile else None,
+        "provenance": cell.provenance.value if cell.provenance else None,
         "model_sha256": profile.model_sha256 if profile else None,
         "made": cell.made,
         "reason": cell.reason,

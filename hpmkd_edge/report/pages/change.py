@@ -22,7 +22,7 @@ from hpmkd_edge.report.matrix import (
 )
 from hpmkd_edge.report.pages.frame import banner, figure, joined, page, paragraph, section, table
 from hpmkd_edge.report.pages.latency import steps
-from hpmkd_edge.report.pages.plots import BLUE, VERMILLION, Estimate, forest, laid_out
+from hpmkd_edge.report.pages.plots import BLUE, LEGEND, VERMILLION, Estimate, forest, laid_out, shortened
 from hpmkd_edge.report.pages.profile import environment, without_samples
 from hpmkd_edge.report.rows import Grid
 from hpmkd_edge.verdict import Outcome
@@ -107,7 +107,7 @@ def distributions(record: ChangeRecord) -> Figure:
                 x=ms,
                 y=[100 * share for share in shares],
                 mode="lines",
-                name=f"{side}: {profile.model}",
+                name=f"{side}: {shortened(profile.model, LEGEND)}",
                 line={"color": color, "width": 2.5, "dash": dash, "shape": "hv"},
                 hovertext=[
                     f"{side}\n{100 * share:.1f} % take at most {one:.4g} ms"

@@ -57,15 +57,13 @@ def distribution(profile: Profile, limit_ms: float | None = None) -> Figure:
     )
     bound = profile.percentile_bound_ms(90)
     marks = [(p, ms, f"p{p:.0f}  {quantity(ms, ' ms')}") for p in SHOWN if (ms := profile.percentile_ms(p)) is not None]
+    ends = _ends(profile, limit_ms)
     for (p, ms, text), symbol in zip(marks, ("circle", "square", "diamond"), strict=False):
-        figure.add_trace(_mark(text, ms, p, symbol, BLUE))
+        if ms <= ends[1]:
+            figure.add_trace(_mark(text, ms, p, symbol, BLUE))
     if bound is not None:
         figure.add_trace(_mark(f"bound of the p90  {quantity(bound, ' ms')}", bound, 90, "line-ns", PURPLE))
-    least, most = times[0], _end(profile)
-    room = 0.1 * (most - least or most)
-    ends = [least - room, most + room]
-    if limit_ms is not None and limit_ms <= IN_REACH * ends[1]:
-        ends[1] = max(ends[1], 1.05 * limit_ms)
+    if limit_ms is not None and limit_ms <= ends[1]:
         figure.add_trace(
             Scatter(
                 x=[limit_ms, limit_ms],
@@ -82,15 +80,22 @@ def distribution(profile: Profile, limit_ms: float | None = None) -> Figure:
     return figure
 
 
-def caption(profile: Profile, limit_ms: float | None = None) -> str:
-    """Say what the figure shows, and what lies outside of it."""
-    text = f"Share of {len(profile.samples_ns):,} runs that take at most so long."
-    if profile.samples_ns:
-        text += f" The slowest took {quantity(max(profile.samples_ns) / 1e6, ' ms')}."
-    if profile.percentile_bound_ms(90) is not None:
+def caption(profile: Profile, limit_ms: float | None = None, *, elsewhere: str = "") -> str:
+    """Say what the figure of *profile*, which has runs, shows, and what lies outside of it.
+
+    Args:
+        elsewhere: where the runs were, as "on X, not Y", if no budget is judged by them.
+    """
+    text = f"Share of {len(profile.samples_ns):,} runs that take at most so long{', ' * bool(elsewhere)}{elsewhere}."
+    text += f" The slowest took {quantity(max(profile.samples_ns) / 1e6, ' ms')}."
+    most, p99 = _ends(profile, limit_ms)[1], profile.p99_ms
+    if p99 is not None and p99 > most:
+        text += f" The p99, {quantity(p99, ' ms')}, is far off and not drawn."
+    if profile.percentile_bound_ms(90) is not None and not elsewhere:
         text += " A budget is judged by the bound: the p90 lies below it with 99 % confidence."
     if limit_ms is not None:
-        text += f" The budget is {quantity(float(limit_ms), ' ms')}."
+        how = "dashed" if limit_ms <= most else "far off and not drawn"
+        text += f" The budget, {quantity(float(limit_ms), ' ms')}, is {how}."
     return text
 
 
@@ -115,6 +120,16 @@ def statistics(profile: Profile) -> Grid:
             ("first run", quantity(profile.first_run_ms, ms)),
         ),
     )
+
+
+def _ends(profile: Profile, limit_ms: float | None) -> tuple[float, float]:
+    """Return the times between which runs are drawn, and the budget where it is in reach."""
+    least, most = min(profile.samples_ns) / 1e6, _end(profile)
+    room = 0.1 * (most - least or most)
+    most += room
+    if limit_ms is not None and limit_ms <= IN_REACH * most:
+        most = max(most, 1.05 * limit_ms)
+    return least - room, most
 
 
 def _end(profile: Profile) -> float:

@@ -66,7 +66,11 @@ def pareto(report: Report, points: Sequence[Point]) -> Figure:
             )
         )
     laid_out(
-        figure, height=440, x="p90 latency, ms", y=f"{SCORES[goal]}{', %' if goal == 'classes' else ''}", legend=True
+        figure,
+        height=440,
+        x="p90 latency, bound at 99 %, ms",
+        y=f"{SCORES[goal]}{', %' if goal == 'classes' else ''}",
+        legend=True,
     )
     if whole:
         _frame(figure, whole, limit_ms(report), _floor(report), times)
@@ -89,7 +93,8 @@ def title(points: Sequence[Point]) -> str:
     if not shipped.is_whole:
         return "Every model of the run"
     if shipped not in beaten:
-        return "No other model beats the one that ships in accuracy, speed and size at once"
+        timed = "" if all(one.is_whole for one in points) else "timed "
+        return f"No other {timed}model beats the one that ships in accuracy, speed and size at once"
     return f"{beaten[shipped].name} is no worse in accuracy, speed and size than the one that ships"
 
 
@@ -97,11 +102,13 @@ def caption(report: Report, points: Sequence[Point]) -> str:
     """Say what the figure shows, and what it cannot."""
     untimed = sum(not one.is_whole for one in points)
     floor, limit = _floor(report), limit_ms(report)
+    is_there = report.judged_against.device.recognizes(report.host.model, report.host.memory_mb)
     asked = [f"at most {quantity(float(limit), ' ms')}"] if limit is not None else []
     asked += [f"at least {score(floor, report.data.goal)}"] if floor is not None else []
     parts = [
         f"Up is more accurate, left is faster, a larger area is a larger file. {_capital(SCORES[report.data.goal])} is"
-        " that of validation rows, and times are of this run's machine."
+        f" that of validation rows; times are bounds of the p90 at 99 % confidence, on {report.host.model}"
+        + ("." if is_there else f", not {report.target}.")
     ]
     if asked:
         parts.append(f"Shaded: the budget{'s' if len(asked) > 1 else ''}, {' and '.join(asked)}.")
@@ -121,7 +128,7 @@ def _legend_mark(look: Look) -> dict[str, object]:
 def _told(one: Point, goal: Goal) -> str:
     lines = [
         f"{one.role}: {one.name}",
-        f"{score(one.accuracy, goal)} {SCORES[goal]}, {quantity(one.p90_ms, ' ms')} p90, "
+        f"{score(one.accuracy, goal)} {SCORES[goal]}, p90 ≤ {quantity(one.p90_ms, ' ms')}, "
         f"{quantity(megabytes(one.file_bytes), ' MB')}",
     ]
     return "\n".join([*lines, f"time and size: {one.cost_of}"] if one.cost_of else lines)

@@ -18,7 +18,9 @@ PURPLE: Final = "#B8659A"  # darker than theirs, which white swallows
 GRAY: Final = "#7A828E"
 
 ROW_PX: Final = 46
+LINE_PX: Final = 18
 ROOM: Final = 46  # letters that a phone shows in a line
+LEGEND: Final = 34  # and in a line of a legend
 FOOT_PX: Final = 56
 
 
@@ -104,26 +106,41 @@ def forest(estimates: Sequence[Estimate], unit: str, *, origin: float = 0.0) -> 
                 )
             )
     figure.add_vline(x=origin, line={"color": GRAY, "width": 1.5, "dash": "dot"})
-    return in_rows(figure, [f"{one.name}: {one.brief or one.shown}" for one in estimates], unit)
+    return in_rows(figure, [(one.name, one.brief or one.shown) for one in estimates], unit)
 
 
-def in_rows(figure: Figure, names: Sequence[str], unit: str) -> Figure:
-    """Lay out a figure whose rows are 0, 1, …, each under its name: on a phone there is no room beside them."""
-    for row, name in enumerate(names):
+def shortened(name: str, most: int = ROOM) -> str:
+    """Return *name* in at most so many letters; what is left out is in its middle, since names differ at both ends."""
+    if len(name) <= most:
+        return name
+    end = (most - 1) // 2
+    return f"{name[: most - 1 - end]}…{name[len(name) - end :]}"
+
+
+def in_rows(figure: Figure, rows: Sequence[tuple[str, str]], unit: str) -> Figure:
+    """Lay out a figure whose rows are 0, 1, …, each under its name: on a phone there is no room beside them.
+
+    Args:
+        rows: each with its name, and with its value or "", which is never cut; both on one line where there is room.
+    """
+    texts = [f"{name}: {value}" if value else name for name, value in rows]
+    long = any(value and len(text) > ROOM for text, (_, value) in zip(texts, rows, strict=True))
+    for row, (text, (name, value)) in enumerate(zip(texts, rows, strict=True)):
         figure.add_annotation(
             x=0,
             xref="paper",
             xanchor="left",
             y=row,
-            yshift=18,
-            text=name if len(name) <= ROOM else f"{name[: ROOM - 1]}…",
+            yanchor="bottom",
+            yshift=8,
+            text=text if len(text) <= ROOM else "\n".join(filter(None, (shortened(name), value))),
             showarrow=False,
             align="left",
             font={"size": 13},
             bgcolor="#fff",  # the page's own in its place; lines do not run through the name
         )
-    laid_out(figure, height=FOOT_PX + ROW_PX * max(len(names), 1), x=unit)
-    figure.update_yaxes(range=[max(len(names), 1) - 0.6, -0.85], visible=False)
+    laid_out(figure, height=FOOT_PX + (ROW_PX + LINE_PX * long) * max(len(rows), 1), x=unit)
+    figure.update_yaxes(range=[max(len(rows), 1) - 0.6, -0.85], visible=False)
     return figure
 
 

@@ -12,12 +12,10 @@ from hpmkd_edge.report.csv_text import records_to_csv
 from hpmkd_edge.report.figures import NONE, quantity
 from hpmkd_edge.report.markdown import escaped
 from hpmkd_edge.report.markdown import section as chapter
-from hpmkd_edge.report.markdown import table as written
 from hpmkd_edge.report.pages import latency
-from hpmkd_edge.report.pages.frame import banner, figure, joined, page, paragraph, section, table
-from hpmkd_edge.report.pages.plots import BLUE, GRAY, laid_out
-from hpmkd_edge.report.rows import Grid, headline, judgements_in_full
-from hpmkd_edge.verdict import Verdict
+from hpmkd_edge.report.pages.frame import figure, joined, page, paragraph, section, table
+from hpmkd_edge.report.pages.plots import BLUE, GRAY, LEGEND, laid_out, shortened
+from hpmkd_edge.report.rows import Grid
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -36,17 +34,14 @@ def read(path: Path) -> Profile:
     return read_profile(path)
 
 
-def to_html(profile: Profile, verdict: Verdict | None = None) -> str:
-    """Return *profile* as a page, under its *verdict* where it was judged."""
+def to_html(profile: Profile) -> str:
+    """Return *profile* as a page."""
     runs = profile.samples_ns
-    parts = [] if verdict is None else [banner(verdict.outcome, headline(verdict))]
-    parts += [paragraph(f"Not valid for a gate: {flag}", "note") for flag in profile.flags]
+    parts = [paragraph(f"Not valid for a gate: {flag}", "note") for flag in profile.flags]
     drawn = [figure(latency.distribution(profile), "distribution", latency.caption(profile))] if runs else []
     parts.append(section("Latency", *drawn, table(latency.statistics(profile), name="latency", sortable=False)))
     if runs:
         parts.append(section("Over time", figure(over_time(profile), "over-time", caption(profile))))
-    if verdict is not None:
-        parts.append(section("Budgets", table(judgements_in_full(verdict), name="budgets")))
     parts.append(section("Memory and size", table(memory(profile), name="memory", sortable=False)))
     if profile.states:
         parts.append(section("The machine meanwhile", table(states(profile), name="states", sortable=False)))
@@ -60,15 +55,13 @@ def to_html(profile: Profile, verdict: Verdict | None = None) -> str:
     )
 
 
-def to_markdown(profile: Profile, verdict: Verdict | None = None) -> str:
+def to_markdown(profile: Profile) -> str:
     """Return *profile* in Markdown, in full but for the single runs."""
     parts = [
         f"# {escaped(profile.model)} on {escaped(profile.host.model)}",
         f"{profile.precision} in {profile.runtime} {profile.runtime_version}: {_summary(profile)}.",
         *(f"> Not valid for a gate: {escaped(flag)}" for flag in profile.flags),
     ]
-    if verdict is not None:
-        parts += ["## Verdict", escaped(headline(verdict)), written(judgements_in_full(verdict))]
     for grid in (latency.statistics(profile), memory(profile), states(profile), environment(profile)):
         parts += chapter(grid)
     return "\n\n".join(parts) + "\n"
@@ -113,8 +106,9 @@ def over_time(profile: Profile) -> Figure:
                 x=ends,
                 y=[one / middle for one in medians],
                 mode="lines+markers" if len(ends) < LEAST_LINE else "lines",
-                name=name,
-                line={"color": color, "width": 2, "dash": dash, "shape": "hv"},
+                name=shortened(name, LEGEND),
+                # Each is the end of its block, and its median that of the runs before.
+                line={"color": color, "width": 2, "dash": dash, "shape": "vh"},
                 hovertext=[f"{name}\nup to run {end:,}: {one:.4g} ms" for end, one in zip(ends, medians, strict=True)],
                 hoverinfo="text",
             )
@@ -192,7 +186,7 @@ def environment(profile: Profile) -> Grid:
             ("machine", f"{host.model}, {host.cores} cores, {host.memory_mb:,.0f} MB, called {host.name}"),
             ("system", f"{host.system}, Python {host.python}"),
             ("power", f"mode {host.power_mode or NONE}, governor {host.governor or NONE}"),
-            ("taken", f"{moment(profile.taken_at)}, by hpmkd-edge {profile.tool_version}"),
+            ("taken", f"{moment(profile.taken_at)} UTC, by hpmkd-edge {profile.tool_version}"),
         ),
     )
 

@@ -129,13 +129,19 @@ def _overview(report: Report) -> Grid:
 
 
 def _title(report: Report) -> str:
-    count = len(report.rounds)
-    broken = sum(turn.verdict.outcome is Outcome.BROKEN for turn in report.rounds)
-    if not broken:
-        return "The first student kept its budgets" if count == 1 else f"{count} rounds, none over budget"
+    """Say how the rounds came out, which are judged on validation rows; the verdict is that of test rows."""
+    outcomes = [turn.verdict.outcome for turn in report.rounds]
+    count, broken = len(outcomes), outcomes.count(Outcome.BROKEN)
     if broken == count:
-        return "No student kept its budgets" if count > 1 else "The student broke a budget"
-    return f"{broken} of {count} rounds broke a budget"
+        said = "No student kept its budgets" if count > 1 else "The student broke a budget"
+    elif broken:
+        said = f"{broken} of {count} rounds broke a budget"
+    elif Outcome.INCONCLUSIVE in outcomes:
+        said = "It is open whether the first student keeps its budgets"
+        said = said if count == 1 else f"{count} rounds, none surely over budget"
+    else:
+        said = "The first student kept its budgets" if count == 1 else f"{count} rounds, none over budget"
+    return f"{said} on validation rows"
 
 
 def _estimate(name: str, gain: GainRecord) -> Estimate:

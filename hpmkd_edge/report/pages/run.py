@@ -32,13 +32,15 @@ from hpmkd_edge.report.pages.rounds import evidence, rounds
 from hpmkd_edge.report.points import points_of
 from hpmkd_edge.report.rows import Grid, against_teacher, environment, headline, limit, teachers, value
 from hpmkd_edge.report.rows import worded as worded_plainly
-from hpmkd_edge.verdict import Provenance, Verdict
+from hpmkd_edge.verdict import Provenance, Verdict, provenance_of
 
 # More models than this are folded: their plot says most of it.
 OPEN: Final = 30
 # What is large on the page: a row of `against_teacher`, and what follows its ratio in a title.
 TILES: Final = ("accuracy, test", "R², test", "latency, p90", "file", "peak memory")
 SAME: Final = "the same"
+# What a student is that takes the same, by what was compared.
+EQUAL: Final = {("latency, p90", "file"): "As costly as", ("latency, p90",): "As fast as", ("file",): "As large as"}
 RAW: Final = ("samples_ns", "reference_ns")
 
 
@@ -169,8 +171,8 @@ def _foretold(report: Report) -> Grid:
 def _before_and_after(report: Report, level: int) -> Markup:
     grid = against_teacher(report)
     tiles = [row for row in grid.rows if row[0] in TILES and row[3] != "–"]
-    source = Markup("{} on this run's machine, in turn in one process; memory in a process of its own.").format(
-        badge(Provenance.MEASURED)
+    source = Markup("{} Timed {}, in turn in one process; memory in a process of its own.").format(
+        badge(provenance_of(report.profile, report.judged_against)), _elsewhere(report) or "on this run's machine"
     )
     return section(
         _compared(report, {row[0]: row[3] for row in tiles}),
@@ -183,21 +185,37 @@ def _before_and_after(report: Report, level: int) -> Markup:
 
 def _compared(report: Report, changes: Mapping[str, str]) -> str:
     """Say how the student compares with its teacher, what is not the same first."""
-    costs = [changes[what] for what in ("latency, p90", "file") if changes.get(what, SAME) != SAME]
-    than = f"{_listed(costs)} than its teacher" if costs else "As costly as its teacher"
+    known = tuple(what for what in ("latency, p90", "file") if what in changes)
+    costs = [changes[what] for what in known if changes[what] != SAME]
+    than = f"{_listed(costs)} than" if costs else EQUAL.get(known, "The student beside")
     points = next((change for what, change in changes.items() if what.endswith(", test")), None)
-    return than if points is None else f"{than}, {points} of {SCORES[report.data.goal]}"
+    said = f"{than} its teacher" if points is None else f"{than} its teacher, {points} of {SCORES[report.data.goal]}"
+    elsewhere = _elsewhere(report)
+    return f"{said}; timed {elsewhere}" if elsewhere and "latency, p90" in known else said
+
+
+def _elsewhere(report: Report) -> str:
+    """Return where the times were taken if that is not what the target asks for, as "on X, not Y"; else nothing."""
+    target, host = report.judged_against, report.profile.host
+    if provenance_of(report.profile, target) is Provenance.MEASURED:
+        return ""
+    if target.device.recognizes(host.model, host.memory_mb):
+        return f"on {host.model}, in another runtime, power mode or number of threads than {report.target}'s"
+    return f"on {host.model}, not {report.target}"
 
 
 def _latency(report: Report, limit_ms: float | None, place: int, level: int) -> Markup:
     profile = report.profile
     if not profile.samples_ns:
         return Markup("")
-    p90 = profile.p90_ms
+    p90, elsewhere = profile.p90_ms, _elsewhere(report)
+    title = "Latency" if p90 is None else f"9 of 10 runs take at most {quantity(p90, ' ms')}"
+    text = latency.caption(profile, limit_ms, elsewhere=elsewhere)
     return section(
-        "Latency" if p90 is None else f"9 of 10 runs take at most {quantity(p90, ' ms')}",
+        f"{title} {elsewhere}".rstrip(),
+        paragraph(badge(provenance_of(profile, report.judged_against))),
         joined([paragraph(flag[0].upper() + flag[1:], "note") for flag in profile.flags]),
-        figure(latency.distribution(profile, limit_ms), f"latency-{place}", latency.caption(profile, limit_ms)),
+        figure(latency.distribution(profile, limit_ms), f"latency-{place}", text),
         table(latency.statistics(profile), sortable=False),
         level=level,
     )

@@ -235,7 +235,7 @@ def test_the_command_loads_plotly_only_for_a_page(folder):
     """CSV, Markdown and JSON are for jobs that wait."""
     program = (
         "import sys; from pathlib import Path; from hpmkd_edge.report.documents import find_document;"
-from hpmkd_edge.report.layout import Layout
+        "from hpmkd_edge.report.layout import Layout;"
         "find_document(Path(sys.argv[1])).lay_out(Layout.CSV, Path());"
         "print([heavy for heavy in ('torch', 'plotly', 'jinja2') if heavy in sys.modules])"
     )

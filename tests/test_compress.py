@@ -53,6 +53,7 @@ def test_a_run_folder_holds_everything_and_the_file_alone_is_enough(images_npz, 
     assert sorted(path.name for path in folder.iterdir()) == [
         "manifest.json",
         "profile.json",
+        "report.html",
         "report.json",
         "report.md",
         "student.onnx",

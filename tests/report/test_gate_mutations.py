@@ -187,7 +187,7 @@ def moved(draw, report):
         if key == "test_accuracy":
             report["answers"] = None  # which would deny it
     elif key == "samples_ns" and put is not None:
-        put = [put, *holder[key]]
+        put = [put, *(holder[key] or [])]  # it may have been taken away before
     holder[key] = put
     if key == "file_bytes" and put is not None and not draw(SELDOM):
         report["profile"]["model_bytes"] = put  # else one denies the other

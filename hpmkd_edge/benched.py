@@ -11,7 +11,7 @@ from hpmkd_edge.bench.change import Change, change_between
 from hpmkd_edge.bench.change import Verdict as Speed
 from hpmkd_edge.bench.profile import Profile
 from hpmkd_edge.errors import BadConfiguration, BadReport
-from hpmkd_edge.json_file import read_json, write_json
+from hpmkd_edge.json_file import read_json, read_named, write_json
 from hpmkd_edge.targets import Precision
 from hpmkd_edge.verdict import Outcome, Provenance, Verdict
 
@@ -282,10 +282,7 @@ def _fault(cell: Cell) -> str | None:
 
 def schema_of(path: Path) -> Any:
     """Return what the JSON file at *path* says that it is; None where it says nothing, or cannot be read."""
-    import json
-
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return read_named(path)[1]
+    except BadReport:
         return None
-    return found.get("schema") if isinstance(found, dict) else None

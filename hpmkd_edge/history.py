@@ -8,11 +8,11 @@ import logging
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
-from sqlalchemy import Column, Engine, MetaData, String, Table, Text, delete, func, insert, select
+from sqlalchemy import Column, Engine, MetaData, String, Table, Text, func, insert, select
 
 from hpmkd_edge.bench.profile import Profile
 from hpmkd_edge.errors import EdgeError
-from hpmkd_edge.store.database import create_tables, reading, writing
+from hpmkd_edge.store.database import create_tables, prune_oldest, reading, writing
 from hpmkd_edge.store.opening import open_store
 from hpmkd_edge.targets import Target
 from hpmkd_edge.verdict import Provenance, provenance_of
@@ -192,14 +192,7 @@ class History:
 
     def prune(self, most: int) -> int:
         """Remove the oldest measurements until at most *most* are left, and return how many went."""
-        with writing(self.engine) as connection:
-            count = connection.scalar(select(func.count()).select_from(_MEASUREMENTS)) or 0
-            oldest = (
-                select(_MEASUREMENTS.c.key)
-                .order_by(_MEASUREMENTS.c.taken_at, _MEASUREMENTS.c.key)
-                .limit(max(0, count - most))
-            )
-            return connection.execute(delete(_MEASUREMENTS).where(_MEASUREMENTS.c.key.in_(oldest))).rowcount
+        return prune_oldest(self.engine, _MEASUREMENTS, by=_MEASUREMENTS.c.taken_at, most=most)
 
 
 def keep(*entries: Entry) -> None:

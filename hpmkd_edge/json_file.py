@@ -32,14 +32,7 @@ def read_json(kind: type[Any], schema: str, path: Path) -> Any:
     """
     from pydantic import TypeAdapter, ValidationError
 
-    try:
-        text = path.read_text(encoding="utf-8")
-        found = parse(text)
-    except OSError as error:
-        raise BadReport(f"{path.absolute()} cannot be read: {error.strerror}.") from error
-    except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are such
-        raise BadReport(f"{path} is not JSON: {error}; a whole file is needed.") from error
-    version = found.get("schema") if isinstance(found, dict) else None
+    text, version = read_named(path)
     if version != schema:
         raise BadReport(f"{path} has the schema {version!r:.60}; {schema!r} is needed.")
     try:
@@ -48,6 +41,22 @@ def read_json(kind: type[Any], schema: str, path: Path) -> Any:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
         raise BadReport(f"{path} does not follow {schema}: {place}: {first['msg']}.") from error
+
+
+def read_named(path: Path) -> tuple[str, object]:
+    """Return the text of a JSON file, and the schema that it says to be of: None where it says none.
+
+    Raises:
+        BadReport: the file cannot be read, or is not JSON; see `parse`.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = parse(text)
+    except OSError as error:
+        raise BadReport(f"{path.absolute()} cannot be read: {error.strerror}.") from error
+    except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are such
+        raise BadReport(f"{path} is not JSON: {error}; a whole file is needed.") from error
+    return text, found.get("schema") if isinstance(found, dict) else None
 
 
 def write_json(value: dict[str, Any], path: Path) -> None:

@@ -9,9 +9,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from sqlalchemy import Column, Engine, Float, MetaData, String, Table, Text, delete, func, insert, select
+from sqlalchemy import Column, Engine, Float, MetaData, String, Table, Text, delete, insert, select
 
-from hpmkd_edge.store.database import create_tables, reading, writing
+from hpmkd_edge.store.database import create_tables, prune_oldest, reading, writing
 from hpmkd_edge.store.index import Usage
 from hpmkd_edge.store.objects import Store
 
@@ -156,10 +156,7 @@ class Memory:
 
     def prune(self, most: int) -> int:
         """Remove the oldest trials until at most *most* are left, and return how many went."""
-        with writing(self.engine) as connection:
-            count = connection.scalar(select(func.count()).select_from(_TRIALS)) or 0
-            oldest = select(_TRIALS.c.key).order_by(_TRIALS.c.created, _TRIALS.c.key).limit(max(0, count - most))
-            return connection.execute(delete(_TRIALS).where(_TRIALS.c.key.in_(oldest))).rowcount
+        return prune_oldest(self.engine, _TRIALS, by=_TRIALS.c.created, most=most)
 
 
 def _key_of(trial: Trial) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
 from hpmkd_edge.errors import BadOutput, BadReport
+from hpmkd_edge.json_file import read_named
 from hpmkd_edge.record import SCHEMA as RUN
 from hpmkd_edge.record import Report, read_report
 from hpmkd_edge.report.layout import Layout
@@ -25,12 +25,8 @@ FILES: Final = (RECORD, "profile.json", "student.onnx", "manifest.json")
 HEAD: Final = 2048
 
 
-class Kind(Protocol):
-    """A module of `pages`: what it reads, it lays out."""
-
-    def read(self, path: Path) -> Any:
-        """Read a record; a BadReport where the file is none."""
-        ...
+class Forms(Protocol):
+    """A module of `pages`, as far as it lays out a record."""
 
     def to_html(self, record: Any) -> str:
         """Return a page."""
@@ -42,6 +38,14 @@ class Kind(Protocol):
 
     def to_csv(self, record: Any) -> str:
         """Return a header and a line for each of what there are many of."""
+        ...
+
+
+class Reader(Protocol):
+    """A module of `pages`, as far as it reads a record from its file."""
+
+    def read(self, path: Path) -> Any:
+        """Read a record; a BadReport where the file is none."""
         ...
 
 
@@ -100,12 +104,7 @@ def find_history(model: str | None, target: str | None) -> Document:
     entries = history.read(model=model, target=target)
 
     def lay_out(layout: Layout, folder: Path) -> str:  # noqa: ARG001  it links to nothing
-        from hpmkd_edge.report.machine import to_json
-
-        if layout is Layout.JSON:
-            return to_json(HistoryRecord(measurements=entries)) + "\n"
-        forms = {Layout.HTML: history.to_html, Layout.MARKDOWN: history.to_markdown, Layout.CSV: history.to_csv}
-        return forms[layout](entries)
+        return _laid_out(layout, history, entries, HistoryRecord(measurements=entries))
 
     return Document(page=Path("history.html"), lay_out=lay_out)
 
@@ -146,18 +145,22 @@ def _run(records: Sequence[Path], page: Path) -> Document:
 
 
 def _other(path: Path, schema: str) -> Document:
-    kind = cast("Kind", import_module(KINDS[schema]))
-    record = kind.read(path)
+    module = import_module(KINDS[schema])
+    record, forms = cast("Reader", module).read(path), cast("Forms", module)
 
     def lay_out(layout: Layout, folder: Path) -> str:  # noqa: ARG001  it links to nothing
-        from hpmkd_edge.report.machine import to_json
-
-        if layout is Layout.JSON:
-            return to_json(record) + "\n"
-        forms = {Layout.HTML: kind.to_html, Layout.MARKDOWN: kind.to_markdown, Layout.CSV: kind.to_csv}
-        return forms[layout](record)
+        return _laid_out(layout, forms, record, record)
 
     return Document(page=path.with_suffix(".html"), lay_out=lay_out)
+
+
+def _laid_out(layout: Layout, forms: Forms, record: Any, as_json: object) -> str:
+    """Return *record* as *forms* lay it out, or *as_json* for machines."""
+    from hpmkd_edge.report.machine import to_json
+
+    if layout is Layout.JSON:
+        return to_json(as_json) + "\n"
+    return {Layout.HTML: forms.to_html, Layout.MARKDOWN: forms.to_markdown, Layout.CSV: forms.to_csv}[layout](record)
 
 
 def _check_one_run(folder: Path, reports: Sequence[Report]) -> None:
@@ -169,13 +172,7 @@ def _check_one_run(folder: Path, reports: Sequence[Report]) -> None:
 
 def _schema_of(path: Path) -> str:
     """Return what a file says it is; one that this tool can lay out."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadReport(f"{path.absolute()} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
-        raise BadReport(f"{path} is not JSON: {error}; a whole file is needed.") from error
-    schema = found.get("schema") if isinstance(found, dict) else None
+    _, schema = read_named(path)
     if schema != RUN and (not isinstance(schema, str) or schema not in KINDS):
         raise BadReport(f"{path} has the schema {schema!r:.60}; one of {', '.join((RUN, *KINDS))} is needed.")
     return str(schema)

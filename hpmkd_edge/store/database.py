@@ -9,7 +9,20 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Engine, Integer, MetaData, Table, create_engine, event, func, insert, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    MetaData,
+    Table,
+    create_engine,
+    delete,
+    event,
+    func,
+    insert,
+    select,
+)
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
@@ -92,6 +105,21 @@ def writing(engine: Engine) -> Iterator[Connection]:
             if engine.dialect.name == "postgresql":
                 connection.execute(select(func.pg_advisory_xact_lock(POSTGRES_LOCK)))
             yield connection
+
+
+def prune_oldest(engine: Engine, table: Table, *, by: Column[Any], most: int) -> int:
+    """Remove the rows of *table* that come first in *by*, until at most *most* are left; return how many went.
+
+    Args:
+        table: with a primary key called "key", which decides between equals.
+
+    Raises:
+        BadOutput: the database cannot be written.
+    """
+    with writing(engine) as connection:
+        count = connection.scalar(select(func.count()).select_from(table)) or 0
+        oldest = select(table.c.key).order_by(by, table.c.key).limit(max(0, count - most))
+        return connection.execute(delete(table).where(table.c.key.in_(oldest))).rowcount
 
 
 def _place(url: str) -> URL:

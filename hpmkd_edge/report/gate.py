@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -243,11 +244,11 @@ def _place(target: Target) -> tuple[object, ...]:
 def _check_follows(report: Report) -> None:
     """Stop where the recorded verdict is not the one that the record's own numbers give."""
     verdict = _verdict(report, report.judged_against, report.profile)
-    recorded, derived = ({one.budget: one for one in judged.judgements} for judged in (report.verdict, verdict))
+    recorded, derived = map(_by_budget, (report.verdict, verdict))
     denied = sorted(
         budget
         for budget in {*recorded, *derived}
-        if budget not in recorded or budget not in derived or not _agree(recorded[budget], derived[budget])
+        if len(recorded[budget]) != len(derived[budget]) or not all(map(_agree, recorded[budget], derived[budget]))
     )
     if report.verdict.target != verdict.target or report.target != verdict.target:
         denied.append("target")
@@ -256,6 +257,14 @@ def _check_follows(report: Report) -> None:
             f"the verdict in the report of run {report.run_id} does not follow from its numbers"
             f" ({', '.join(denied)}); a report as the run wrote it is needed."
         )
+
+
+def _by_budget(verdict: Verdict) -> defaultdict[str, list[Judgement]]:
+    """Return the answers to each budget: one, but in a report that names a budget twice."""
+    found = defaultdict[str, list[Judgement]](list)
+    for one in verdict.judgements:
+        found[one.budget].append(one)
+    return found
 
 
 def _agree(one: Judgement, other: Judgement) -> bool:

@@ -283,7 +283,8 @@ def test_no_damage_ends_in_a_traceback_or_in_a_pass_that_the_numbers_deny(call, 
     folder, seen = tmp_path_factory.mktemp("damaged"), Counter()
     text = plain(sample(), folder)
 
-    @settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+    # The same examples each time: how often each exit code comes up is checked below, and may not hang on luck.
+    @settings(max_examples=1000, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(st.data())
     def check(data):
         draw = data.draw

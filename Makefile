@@ -40,5 +40,5 @@ clean:  ## remove the virtual environment and what tools left
 
 .venv/installed-dev: .venv/bin/python pyproject.toml setup.py constraints.txt
 	@echo "Installing into .venv, with the tools for tests (a few minutes the first time) …"
-	$(INSTALL) --editable '.[boosting,dev,evidence,mlflow,tensorrt-rtx]'
+	$(INSTALL) --editable '.[boosting,dev,evidence,mlflow,tensorrt-rtx,text]'
 	@touch $@ .venv/installed

@@ -11,7 +11,7 @@ from hpmkd_edge.bench.measurement import measure
 from hpmkd_edge.bench.profile import Profile, write_profile
 from hpmkd_edge.bench.protocol import SAMPLINGS
 from hpmkd_edge.bench.runtimes.choose import RUNTIMES
-from hpmkd_edge.bench.runtimes.feeds import feeds_of_file, parse_shapes
+from hpmkd_edge.bench.runtimes.feeds import feeds_of_student, parse_shapes
 from hpmkd_edge.errors import EdgeError
 from hpmkd_edge.export.artifact import PREPROCESSING_RUNTIME
 
@@ -21,12 +21,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     # The inputs are read here: TensorRT may be on the board alone.
     here = asked.runtime if asked.host is None else PREPROCESSING_RUNTIME
-    first = (asked.preprocessing, PREPROCESSING_RUNTIME) if asked.preprocessing else (asked.model, here)
     try:
         profile = measure(
             asked.model,
             runtime=asked.runtime,
-            feeds=feeds_of_file(first[0], runtime=first[1], shapes=parse_shapes(asked.shape)),
+            feeds=feeds_of_student(
+                asked.model, asked.preprocessing, runtime=here, shapes=parse_shapes(asked.shape), text=asked.text
+            ),
             sampling=SAMPLINGS[asked.protocol],
             threads=asked.threads,
             precision=asked.precision,
@@ -49,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m hpmkd_edge.bench", description="Measure a model file on made-up inputs of one row."
     )
     parser.add_argument("model", type=Path, help="the ONNX file")
-    parser.add_argument("--preprocessing", type=Path, metavar="FILE", help="run before it, in ONNX Runtime on the CPU")
+    parser.add_argument("--preprocessing", type=Path, metavar="FILE", help="run before it on the CPU")
     parser.add_argument("--runtime", choices=sorted(RUNTIMES), default="onnxruntime")
     parser.add_argument("--protocol", choices=list(SAMPLINGS), default="standard")
     parser.add_argument("--threads", type=int, default=1, help="within an operator, on a CPU")
@@ -57,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--shape", action="append", default=[], metavar="NAME=SIZES", help="of an input whose axes are open; repeatable"
     )
+    parser.add_argument("--text", help="the sentence for a tokenizer.json; default: 32 pieces of its words")
     parser.add_argument("--precision", default="fp32", help="what the record calls the file's")
     parser.add_argument("--output", type=Path, default=Path("profile.json"))
     return parser

@@ -21,7 +21,7 @@ from hpmkd_edge.bench.protocol import Sampling
 from hpmkd_edge.bench.runtimes.choose import RUNTIMES, choose_runtime
 from hpmkd_edge.bench.runtimes.runtime import Feeds, check_file
 from hpmkd_edge.errors import BadConfiguration, unknown
-from hpmkd_edge.export.artifact import PREPROCESSING_RUNTIME, bytes_of
+from hpmkd_edge.export.artifact import bytes_of, runtime_before
 from hpmkd_edge.export.graph_costs import arena_bytes, node_costs
 
 # An engine may take ten minutes to build, and MLPerf's sampling takes ten more.
@@ -85,7 +85,7 @@ def measure(
         sampling: how long, and in how many processes.
         threads: within an operator, on a CPU.
         precision: what the record calls the file's.
-        preprocessing: the file that ONNX Runtime runs before it, in the same timed call; *feeds* are then that file's.
+        preprocessing: the file that runs before it, in the same timed call; *feeds* are then that file's.
         timeout_s: for each process.
         host: `ssh://user@board[:port]` to measure there; None for here.
 
@@ -267,7 +267,7 @@ def _described(preprocessing: Path | None, version: str | None) -> Preprocessing
         file=preprocessing.name,
         sha256=sha256(preprocessing.read_bytes()).hexdigest(),
         bytes=bytes_of(preprocessing.resolve()),
-        runtime=PREPROCESSING_RUNTIME,
+        runtime=runtime_before(preprocessing),
         runtime_version=version,
     )
 

@@ -88,6 +88,20 @@ class Preprocessing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LengthLatency:
+    """What a sentence of so many pieces takes, tokenizer included.
+
+    Attributes:
+        runs: how many were timed.
+    """
+
+    pieces: int
+    p50_ms: float
+    p90_ms: float
+    runs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """One model file, one runtime, one host.
 

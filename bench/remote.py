@@ -21,6 +21,7 @@ from hpmkd_edge.bench.runtimes.runtime import Feeds
 from hpmkd_edge.bench.runtimes.tensor_rt_plan import is_engine
 from hpmkd_edge.bench.ssh import Line
 from hpmkd_edge.errors import BadConfiguration, EdgeError
+from hpmkd_edge.export.artifact import is_tokenizer
 from hpmkd_edge.export.inspection import inspect_file, weight_files
 
 CHECK_S: Final = 60.0
@@ -125,7 +126,7 @@ def check_board(address: str, runtime: str) -> None:
 
 def _weights(path: Path) -> tuple[Path, ...]:
     """Return the files beside *path* that it needs: inspected, for a file could name any of this machine's."""
-    if find_spec("onnx") is None or is_engine(path):
+    if find_spec("onnx") is None or is_engine(path) or is_tokenizer(path):
         return ()
     inspect_file(path)
     return weight_files(path)

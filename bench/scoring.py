@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpmkd_edge.bench.grading import Misses, misses_of, score_of, standard_error
-from hpmkd_edge.bench.runtimes.chain import open_model
+from hpmkd_edge.bench.runtimes.chain import open_first, open_model
 from hpmkd_edge.bench.runtimes.choose import choose_runtime
 from hpmkd_edge.bench.runtimes.runtime import Feeds
 from hpmkd_edge.errors import BadData, MeasurementFailed
@@ -58,7 +58,7 @@ def answer(
         feeds: arrays of N ≥ 1 rows each, by input name; strings as objects.
         runtime: a key of `RUNTIMES`.
         batch: rows a run.
-        preprocessing: the file that runs before it in ONNX Runtime, or None; *feeds* are then that file's.
+        preprocessing: the file that runs before it, or None; *feeds* are then that file's.
 
     Raises:
         BadData: the inputs have no rows, or not the same number.
@@ -73,6 +73,16 @@ def answer(
             f"floats of shape ({len(answers_NK)}, classes) are needed as its first output."
         )
     return answers_NK
+
+
+def entered(preprocessing: Path, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Return all rows as the model behind *preprocessing* takes them, by its input's name; of texts the ids.
+
+    Raises:
+        BadConfiguration, RuntimeUnavailable, MeasurementFailed: as `answer`.
+    """
+    first = open_first(preprocessing, len(os.sched_getaffinity(0)), dict(feeds))
+    return {first.output: first.run(dict(feeds))}
 
 
 def outputs(

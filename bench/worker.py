@@ -22,7 +22,7 @@ from hpmkd_edge.bench.job import Answer, Job, Seen, read_job, write_answer
 from hpmkd_edge.bench.placement import nodes_run, off_macs
 from hpmkd_edge.bench.profile import Shape
 from hpmkd_edge.bench.reference import reference_feeds, reference_file
-from hpmkd_edge.bench.runtimes.chain import ChainSession, open_model
+from hpmkd_edge.bench.runtimes.chain import ChainSession, open_model, version_of_first
 from hpmkd_edge.bench.runtimes.choose import choose_runtime
 from hpmkd_edge.bench.runtimes.runtime import Feeds, Runtime, Session
 from hpmkd_edge.bench.timing import Run, Warmup, sample, time_run, warm_up
@@ -52,12 +52,12 @@ def _carry_out(job: Job, feeds: tuple[Feeds, ...]) -> tuple[Answer, tuple[NDArra
     host = describe_host()
     runtime = choose_runtime(job.runtime)
     version = runtime.version()  # imports the library: it belongs to the baseline
-    first = choose_runtime(PREPROCESSING_RUNTIME).version() if any(job.preprocessing) else None
+    firsts = [None if before is None else version_of_first(before) for before in job.preprocessing]
     runs, seen = [], []
-    for path, preprocessing, one in zip(job.models, job.preprocessing, feeds, strict=True):
+    for path, preprocessing, first, one in zip(job.models, job.preprocessing, firsts, feeds, strict=True):
         run, found = _met(job, runtime, path, preprocessing, one)
         runs.append(run)
-        seen.append(replace(found, runtime_version=version, preprocessing_version=first if preprocessing else None))
+        seen.append(replace(found, runtime_version=version, preprocessing_version=first))
     if job.sampling is None:
         return Answer(models=tuple(seen), failure=(), host=host), ()
     with reference_file() as path:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Literal
@@ -12,11 +13,13 @@ from typing import Final, Literal
 from hpmkd_edge.errors import BadConfiguration
 from hpmkd_edge.export.inspection import weight_files
 
-# What ships is called so; the second only where the student's own runtime cannot take the raw rows.
+# What ships is called so; the others only where the student's own runtime cannot take the raw rows.
 STUDENT: Final = "student.onnx"
 PREPROCESSING: Final = "preprocessing.onnx"
+TOKENIZER: Final = "tokenizer.json"
 FULL_STUDENT: Final = "student-fp32.onnx"  # beside one that ships in another precision
 PREPROCESSING_RUNTIME: Final = "onnxruntime"
+TOKENIZER_RUNTIME: Final = "tokenizers"
 PREPROCESSING_SHA256: Final = "hpmkd_edge.preprocessing_sha256"  # in the metadata of the file that it runs before
 
 
@@ -43,7 +46,8 @@ class Artifact:
 
     Attributes:
         precision: carried in the model's graph.
-        preprocessing: run by ONNX Runtime on the CPU before the model, or None.
+        preprocessing: runs on the CPU before the model, a graph by ONNX Runtime or a tokenizer.json by `tokenizers`;
+            or None.
     """
 
     path: Path
@@ -60,6 +64,29 @@ class Artifact:
     def sha256(self) -> str:
         """Of the model file's bytes, in hex; its metadata has that of its preprocessing."""
         return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+
+def is_tokenizer(preprocessing: Path) -> bool:
+    """Tell whether what runs before a model is a tokenizer and no graph, by its name."""
+    return preprocessing.suffix == ".json"
+
+
+def runtime_before(preprocessing: Path) -> str:
+    """Return the name of the library that runs *preprocessing*."""
+    return TOKENIZER_RUNTIME if is_tokenizer(preprocessing) else PREPROCESSING_RUNTIME
+
+
+def shipped_name(preprocessing: Path) -> str:
+    """Return what *preprocessing* is called where it ships."""
+    return TOKENIZER if is_tokenizer(preprocessing) else PREPROCESSING
+
+
+def ship(artifact: Artifact, folder: Path) -> Artifact:
+    """Copy the files of *artifact* into *folder*, under the names by which they will be found there."""
+    before = artifact.preprocessing
+    if before is not None:
+        before = shutil.copyfile(before, folder / shipped_name(before))
+    return replace(artifact, path=shutil.copyfile(artifact.path, folder / STUDENT), preprocessing=before)
 
 
 def bytes_of(path: Path) -> int:

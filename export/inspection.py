@@ -18,9 +18,16 @@ if TYPE_CHECKING:
 
     Block: TypeAlias = onnx.GraphProto | onnx.FunctionProto
 
-# Domains of ONNX Runtime's own operators, of which only it knows the names.
+# Domains of ONNX Runtime's own operators and of its extensions, of which only they know the names.
 RUNTIME_DOMAINS: Final = frozenset(
-    {"com.microsoft", "com.microsoft.nchwc", "com.microsoft.experimental", "com.ms.internal.nhwc", "org.pytorch.aten"}
+    {
+        "ai.onnx.contrib",
+        "com.microsoft",
+        "com.microsoft.experimental",
+        "com.microsoft.nchwc",
+        "com.ms.internal.nhwc",
+        "org.pytorch.aten",
+    }
 )
 # Ten times the largest graph that is known to be run anywhere; functions that call functions can unfold to any number.
 MOST_NODES: Final = 1_000_000

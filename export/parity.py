@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,18 @@ from hpmkd_edge.export.artifact import Parity
 from hpmkd_edge.export.layer_parity import Divergence, differing_node
 from hpmkd_edge.tasks.values import Scale
 
-Answer = Callable[[Path, Mapping[str, NDArray[Any]]], NDArray[np.float32]]
 # Finds the first layer that differs, on the rows of these places.
 Search = Callable[[NDArray[np.int64]], Divergence | None]
+
+
+class Answer(Protocol):
+    """Runs a file, in any runtime, behind what runs before it, and gives its first output."""
+
+    def __call__(
+        self, path: Path, feeds: Mapping[str, NDArray[Any]], /, *, preprocessing: Path | None = None
+    ) -> NDArray[np.float32]:
+        """Answer all rows of *feeds*, which are the first file's: [N, …]."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

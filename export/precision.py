@@ -108,7 +108,8 @@ def best_int8(
 ) -> Int8:
     """Write the best int8 file of *source* to *output*.
 
-    All three calibrations are tried, and the one with the highest accuracy, then the lowest loss, stays. Where it loses
+    All three calibrations are tried, and where most weights are looked up in tables, for ONNX Runtime, weights alone
+    with activations in float32; the one with the highest accuracy, then the lowest loss, stays. Where it loses
     more than *most_drop*, layers are ranked by the loss of a file in which they alone are int8, and by bisection the
     fewest of the most sensitive stay in float32 that bring it back. If not even all but one do, the file with none kept
     is written, and `Int8.fits` is false.
@@ -130,7 +131,10 @@ def best_int8(
     observed = observe(source, feeds, form)
     with tempfile.TemporaryDirectory(prefix="hpmkd-edge-") as folder:
         trials = _Trials(observed=observed, folder=Path(folder), loss_of=loss_of)
-        tried = [one for one in (trials.attempt(calibration) for calibration in CALIBRATIONS) if one is not None]
+        # Where arithmetic is the least of a file, as of a table of embeddings, integers for it only cost accuracy.
+        alone: tuple[Calibration, ...] = ("weights",) if observed.tables and form == "x86" else ()
+        attempts = (trials.attempt(calibration) for calibration in (*CALIBRATIONS, *alone))
+        tried = [one for one in attempts if one is not None]
         if not tried:
             raise MeasurementFailed(f"no int8 file of {source.name} could be run; {trials.failures[-1]}")
         best = max(tried, key=lambda one: one.rank)

@@ -1,6 +1,6 @@
 """A torch module as an ONNX graph, clean enough to ship."""
 
-# Shape suffixes: N = rows, H = height, W = width, C = channels, F = features, K = classes.
+# Shape suffixes: N = rows, H = height, W = width, C = channels, F = features, T = pieces of text, K = classes.
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import io
 import logging
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import torch
@@ -61,6 +61,17 @@ class FromFeatures(nn.Module):
         return torch.softmax(answers, dim=1)
 
 
+class FromIds(nn.Module):
+    """The student of a text: ids int64 [N, T] to probabilities [N, K]."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return torch.softmax(self.body(ids), dim=1)
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the exporter's progress text and its notes on its own internals off the terminal."""
@@ -78,24 +89,29 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def torch_graph(module: nn.Module, example: Tensor, *, name_in: str, name_out: str) -> onnx.ModelProto:
-    """Export *module* as a graph with one input, one output and a free batch axis.
+def torch_graph(
+    module: nn.Module, example: Tensor, *, name_in: str, name_out: str, free: Sequence[str] = ("rows",)
+) -> onnx.ModelProto:
+    """Export *module* as a graph with one input, one output and free first axes.
 
     Args:
         module: in eval mode.
-        example: a batch of at least 2 rows: torch.export takes a batch of 1 for a constant.
+        example: a batch of at least 2 rows, and of as many along every free axis: torch.export takes an axis of 1 for a
+            constant.
+        free: what lies along each of the free axes, the batch's rows first.
 
     Raises:
-        ConversionFailed: the exporter cannot trace the module.
+        ConversionFailed: the exporter cannot trace the module, or it fixes the length of a free axis.
     """
-    batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
+    # How long the others may be hangs on the module, as on its table of positions: the exporter finds out.
+    axes = {0: torch.export.Dim("batch", min=1, max=LARGEST_BATCH), **dict(enumerate(free[1:], start=1))}
     try:
         with _quiet():
             program = torch.onnx.export(
                 module,
                 (example,),
                 dynamo=True,
-                dynamic_shapes=({0: batch},),
+                dynamic_shapes=(axes,),
                 input_names=[name_in],
                 output_names=[name_out],
                 opset_version=OPSET,
@@ -109,24 +125,28 @@ def torch_graph(module: nn.Module, example: Tensor, *, name_in: str, name_out: s
         ) from error
     assert program is not None
     graph = cleaned(program.model_proto)
-    if not graph.graph.input or not graph.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
-        raise ConversionFailed(
-            "the model fixes the number of rows, as len(x) or reshape(2, …) in its code would; one that takes any"
-            " number of rows is needed."
-        )
+    for axis, what in enumerate(free):
+        if not graph.graph.input or not graph.graph.input[0].type.tensor_type.shape.dim[axis].dim_param:
+            raise ConversionFailed(
+                f"the model fixes the number of {what}, as len(x) or reshape(2, …) in its code would; one that takes"
+                f" any number of {what} is needed."
+            )
     return graph
 
 
 def cause_of(error: BaseException) -> str:
     """Return the first line of the innermost error's message, or its class's name where it has none.
 
+    Where the line ends in a colon the next belongs to it.
+
     The exporter's own message says in which of its steps it failed, and only what it wraps says why.
     """
     chain = [error]
     while (inner := _wrapped(chain[-1])) is not None and inner not in chain:
         chain.append(inner)
-    lines = (" ".join(line.split()) for line in _COLOR.sub("", str(chain[-1])).splitlines())
-    return next((line.rstrip(".") for line in lines if line), type(chain[-1]).__name__)
+    lines = [" ".join(line.split()) for line in _COLOR.sub("", str(chain[-1])).splitlines() if line.strip()]
+    shown = lines[:2] if lines and lines[0].endswith(":") else lines[:1]
+    return " ".join(shown).rstrip(".") or type(chain[-1]).__name__
 
 
 def _wrapped(error: BaseException) -> BaseException | None:

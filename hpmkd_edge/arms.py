@@ -242,7 +242,8 @@ class Stand:
                 facts={},  # the file is scored and not shipped
                 answer=answer,
             )
-            found = score(artifact.path, task.test.inputs.feeds(), task.test.labels)
+            test, before = task.test, artifact.preprocessing
+            found = score(artifact.path, test.inputs.feeds(), test.labels, preprocessing=before)
             self.scored[weights] = artifact.sha256, found.accuracy
         return self.scored[weights]
 

@@ -15,6 +15,7 @@ from hpmkd_edge.commands import (
     benching,
     doctoring,
     exporting,
+    finetuning,
     gating,
     memory,
     planning,
@@ -204,6 +205,7 @@ app.command(epilog=profiling.EXAMPLES)(profiling.profile)
 app.command(epilog=planning.EXAMPLES)(planning.plan)
 app.command(epilog=predicting.EXAMPLES)(predicting.predict)
 app.command(epilog=exporting.EXAMPLES)(exporting.export)
+app.command(epilog=finetuning.EXAMPLES)(finetuning.finetune)
 app.command(epilog=doctoring.EXAMPLES)(doctoring.doctor)
 
 

@@ -19,16 +19,16 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-import numpy as np
-
 from hpmkd_edge.bench.building import Wish, try_to_build
 from hpmkd_edge.bench.profile import Profile
 from hpmkd_edge.bench.runtimes import tensor_rt
 from hpmkd_edge.bench.runtimes.choose import RUNTIMES
-from hpmkd_edge.bench.scoring import score
+from hpmkd_edge.bench.scoring import answer, score
 from hpmkd_edge.desk import Desk, announced, is_of, read_given, targets_of
+from hpmkd_edge.entrance import parity_rows, timed_row, words_of
 from hpmkd_edge.errors import BadConfiguration, BadData, EdgeError, Interrupted
-from hpmkd_edge.export.artifact import FULL_STUDENT, PREPROCESSING, STUDENT, Artifact
+from hpmkd_edge.export.artifact import FULL_STUDENT, Artifact, ship
+from hpmkd_edge.export.text_files import ship_text
 from hpmkd_edge.foretelling import foretell, read_experience
 from hpmkd_edge.interruption import listening
 from hpmkd_edge.plan.chain import Step, first_chain, resize
@@ -60,7 +60,7 @@ def compress(request: Request, *, output: Path | None = None) -> tuple[Report, .
         One report a target, also written as `report.json`, `report.md` and `report.html` beside `student.onnx`,
         `student.pt`, `profile.json` and `manifest.json`; with several targets each has a folder of its own name in
         *output*, and a page of all lies beside them. Where the target's runtime cannot take the table's columns,
-        `preprocessing.onnx` makes what `student.onnx` takes.
+        `preprocessing.onnx` makes what `student.onnx` takes; of a text `tokenizer.json` does.
 
     Raises:
         EdgeError: see `hpmkd_edge.errors`. Bad input leaves nothing behind; an interrupted run leaves
@@ -124,10 +124,10 @@ def _run(request: Request, targets: tuple[Target, ...], folder: RunFolder) -> tu
 
 def _write_page_of_all(reports: Sequence[Report], folder: Path) -> None:
     """Write one page of all targets beside their folders."""
-    from hpmkd_edge.report.documents import FILES, PAGE
+    from hpmkd_edge.report.documents import PAGE, files_of
     from hpmkd_edge.report.pages.run import to_html
 
-    links = [[f"{report.target}/{name}" for name in FILES] for report in reports]
+    links = [[f"{report.target}/{name}" for name in files_of(folder / report.target)] for report in reports]
     (folder / PAGE).write_text(to_html(reports, links=links), encoding="utf-8")
 
 
@@ -159,7 +159,7 @@ def _fit_to(target: Target, preparation: Preparation, request: Request, facts: F
     task, shape = preparation.task, preparation.workshop.shape
     missing = None if target.host else RUNTIMES[target.runtime].missing()
     given, experience = read_given(request.profiles), read_experience(request.records, target)
-    first_row = task.validation.take(np.zeros(1, np.int64))
+    row = timed_row(task, preparation.inlet)
     workbench = Workbench(
         target=target,
         desk=Desk(
@@ -167,7 +167,7 @@ def _fit_to(target: Target, preparation: Preparation, request: Request, facts: F
             # On the board the board's own runtime is timed; elsewhere this host's, and the verdict says whose it is.
             runtime="onnxruntime" if missing else target.runtime,
             protocol=request.protocol,
-            row=first_row.inputs.feeds(),
+            row=row.inputs.feeds(),
             stop=preparation.workshop.stop,
             given=given,
         ),
@@ -192,14 +192,20 @@ def _fit_to(target: Target, preparation: Preparation, request: Request, facts: F
         )
     shipped = _ship(max(rounds, key=_merit), facts.folder)
     artifact = shipped.artifact
+    beside_text = (
+        [ship_text(artifact, facts.folder, rows=parity_rows(task.validation), answer=answer)]
+        if task.kind == "text"
+        else []
+    )
     beside = workbench.beside_teacher(shipped)
+    lengths = workbench.desk.by_length(artifact, words_of(task.validation))
 
     # The test rows are read here, once, after everything is chosen.
     test = task.test
     student = score(artifact.path, test.inputs.feeds(), test.labels, preprocessing=artifact.preprocessing)
     teachers = [tutor.accuracy_on(test) for tutor in preparation.tutors]
     here = provenance_of(shipped.profile, target) is Provenance.MEASURED
-    foretold = () if here else foretell(artifact, first_row, target, experience)
+    foretold = () if here else foretell(artifact, row, target, experience)
     verdict = judge(
         target,
         profile=shipped.profile,
@@ -223,8 +229,10 @@ def _fit_to(target: Target, preparation: Preparation, request: Request, facts: F
         teachers_test_accuracy=teachers,
         verdict=verdict,
         foretold=foretold,
+        lengths=lengths,
         notes=[
             *_notes(target, missing, task.goal),
+            *beside_text,
             *_tried_by_tensorrt(target, missing, artifact),
             *_unused(given, rounds, target, request),
         ],
@@ -272,10 +280,6 @@ def _merit(turn: Round) -> tuple[int, float]:
 
 def _ship(turn: Round, folder: Path) -> Round:
     """Copy the files of *turn* to where they will be found, its fp32 file too."""
-    path, before = folder / STUDENT, turn.artifact.preprocessing
-    shutil.copyfile(turn.artifact.path, path)
-    if before is not None:
-        before = shutil.copyfile(before, folder / PREPROCESSING)
     if turn.artifact.precision != "fp32":
         shutil.copyfile(turn.exported.path, folder / FULL_STUDENT)
-    return replace(turn, artifact=replace(turn.artifact, path=path, preprocessing=before))
+    return replace(turn, artifact=ship(turn.artifact, folder))

@@ -21,6 +21,7 @@ from hpmkd_edge.errors import BadConfiguration, BadStudent, ConversionFailed, Me
 from hpmkd_edge.export.artifact import Artifact
 from hpmkd_edge.export.conversion import convert
 from hpmkd_edge.export.parity import compare_files
+from hpmkd_edge.export.passes.calibration import told
 from hpmkd_edge.export.passes.half import halve
 from hpmkd_edge.export.precision import Int8, best_int8
 from hpmkd_edge.plan.settings import Settings
@@ -309,7 +310,7 @@ def _change(plain: Profile, profile: Profile) -> Change | None:
 
 def _how(found: Int8) -> str:
     kept = f", {', '.join(found.kept)} kept in float32" if found.kept else ""
-    return f"calibrated by {found.calibration}{kept}"
+    return f"{told(found.calibration)}{kept}"
 
 
 def _of(scored: Score) -> tuple[float, float]:

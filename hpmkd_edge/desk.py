@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,12 +11,13 @@ from typing import Any
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from hpmkd_edge.bench.lengths import latency_by_length, sentences_by_length
 from hpmkd_edge.bench.measurement import compare
-from hpmkd_edge.bench.profile import Profile, read_profile, write_profile
+from hpmkd_edge.bench.profile import LengthLatency, Profile, read_profile, write_profile
 from hpmkd_edge.bench.protocol import SAMPLINGS
 from hpmkd_edge.bench.remote import check_board
 from hpmkd_edge.errors import BadConfiguration, Interrupted, MeasurementFailed
-from hpmkd_edge.export.artifact import Artifact
+from hpmkd_edge.export.artifact import Artifact, is_tokenizer
 from hpmkd_edge.progress import hidden
 from hpmkd_edge.request import Request
 from hpmkd_edge.store.objects import digest_of_file
@@ -90,6 +91,26 @@ class Desk:
         """Measure *artifact*, *larger* students without their memory, and last a teacher, all in turn."""
         with announced("measure the student in turn with what taught it"):
             return self._compare([artifact, *larger], teacher, no_memory_of=larger)
+
+    def by_length(self, artifact: Artifact, words: Iterable[str]) -> tuple[LengthLatency, ...]:
+        """Measure a text student on sentences of 8 pieces and more, in turn; nothing of others, whose rows are alike.
+
+        Args:
+            words: real ones, which the sentences are made of.
+        """
+        before = artifact.preprocessing
+        if before is None or not is_tokenizer(before):
+            return ()
+        with announced(f"measure {artifact.path.stem} by the length of sentences"):
+            return latency_by_length(
+                artifact.path,
+                preprocessing=before,
+                sentences=sentences_by_length(before, words),
+                runtime=self.runtime,
+                sampling=SAMPLINGS[self.protocol],
+                threads=self.target.threads,
+                host=self.target.host,
+            )
 
     def _given(self, artifact: Artifact) -> Profile | None:
         return next((one for one in reversed(self.given) if is_of(one, artifact, self.target)), None)

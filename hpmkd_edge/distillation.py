@@ -26,8 +26,9 @@ from hpmkd_edge.distill.curriculum import train_best
 from hpmkd_edge.distilled import Distilled, write_distilled
 from hpmkd_edge.entrance import parity_rows
 from hpmkd_edge.errors import BadConfiguration
-from hpmkd_edge.export.artifact import STUDENT
+from hpmkd_edge.export.artifact import STUDENT, ship
 from hpmkd_edge.export.conversion import convert, save_student
+from hpmkd_edge.export.text_files import ship_text
 from hpmkd_edge.interruption import listening
 from hpmkd_edge.manifest import write_manifest
 from hpmkd_edge.preparation import Preparation, prepare
@@ -88,18 +89,15 @@ def _run(request: Request, folder: RunFolder) -> Distilled:
             facts = preparation.facts(name)
             size = largest_size(preparation, folder.state / "untrained.onnx", facts)
             race = train_best(size, (), preparation.curriculum)
-        artifact = convert(
-            race.winner.trained.module,
-            inlet,
-            parity_rows(task.validation),
-            made / STUDENT,
-            facts=facts,
-            answer=answer,
-        )
+        rows = parity_rows(task.validation)
+        exported = convert(race.winner.trained.module, inlet, rows, folder.state / STUDENT, facts=facts, answer=answer)
+        artifact = ship(exported, made)
+        of_text = [ship_text(artifact, made, rows=rows, answer=answer)] if task.kind == "text" else []
         torch.save(race.winner.trained.module.state_dict(), made / "student.pt")
         # The test rows are read here, once, after everything is chosen.
         validation, test = (
-            score(artifact.path, rows.inputs.feeds(), rows.labels) for rows in (task.validation, task.test)
+            score(artifact.path, rows.inputs.feeds(), rows.labels, preprocessing=artifact.preprocessing)
+            for rows in (task.validation, task.test)
         )
         teachers = teacher_records(preparation, [tutor.accuracy_on(task.test) for tutor in preparation.tutors], None)
         best = teachers[0].test_accuracy
@@ -123,7 +121,7 @@ def _run(request: Request, folder: RunFolder) -> Distilled:
             misses=test.misses,
             **race_record(race),
             teacher_forwards=preparation.teacher_forwards,
-            notes=(*preparation.notes, *cautions(preparation, race, artifact, test.accuracy, best)),
+            notes=(*preparation.notes, *of_text, *cautions(preparation, race, artifact, test.accuracy, best)),
         )
         write_distilled(distilled, made / "distilled.json")
         write_manifest(

@@ -25,12 +25,14 @@ class Flag:
 
     Attributes:
         name: of the flag where it is not the field's.
+        spelling: another way to write the flag.
         values: what a shell offers after it; None where nothing can be offered.
     """
 
     field: str
     help: str
     name: str | None = None
+    spelling: str | None = None
     metavar: str | None = None
     values: Callable[[typer.Context], Iterable[str]] | None = None
 
@@ -41,7 +43,7 @@ class Flag:
 
 
 # Names of families and of losses on logits; the tables themselves need torch, for which no shell waits.
-STUDENTS: Final = ("mlp", "residual", "depthwise")
+STUDENTS: Final = ("mlp", "residual", "depthwise", "gated", "bag", "encoder")
 METHODS: Final = ("kd", "logit_mse", "brier", "dist", "dkd", "lskd", "wttm", "squares")
 
 
@@ -83,7 +85,10 @@ def _trackers(_context: typer.Context) -> Iterable[str]:
 FLAGS: Final = (
     Flag(field="targets", name="target", help="What it must fit; repeatable. [default: jetson]", values=_targets),
     Flag(field="targets_file", name="targets", help="Your own targets, in the form of targets.yaml.", metavar="FILE"),
-    Flag(field="data", help="'digits', a .csv, .tsv, .parquet or .npz file, or a folder of class folders."),
+    Flag(
+        field="data",
+        help="'digits', a .csv, .tsv, .parquet or .npz file, a folder of train and test files, or of class folders.",
+    ),
     Flag(field="label", help="The column, or NPZ array, to predict."),
     Flag(
         field="goal",
@@ -95,23 +100,45 @@ FLAGS: Final = (
     Flag(field="split_seed", help="Of the split, where the data has none of its own."),
     Flag(field="schema", help="What columns mean: a YAML of number, category, text, id, drop.", metavar="FILE"),
     Flag(
+        field="text", help="The column of sentences. [default: the only column of words that differ]", metavar="COLUMN"
+    ),
+    Flag(
+        field="unlabeled",
+        spelling="--unlabelled",
+        help="More sentences, a line each or a table's --text, for the teacher to label.",
+        metavar="FILE",
+    ),
+    Flag(
+        field="tokenizer",
+        help="Of a text student: wordpiece, bytes, or a tokenizer.json. [default: the teacher's]",
+        values=lambda _: ("wordpiece", "bytes"),
+    ),
+    Flag(
+        field="vocabulary", help="Most pieces it knows. [default: what occurs twice, at most 8,000]", metavar="PIECES"
+    ),
+    Flag(field="start", help="Folder of an encoder to begin from, or random. [default: the teacher]", metavar="DIR"),
+    Flag(
         field="teachers",
         name="teacher",
-        help="Repeatable: file.py:function, .pt2, .onnx, .skops, .ubj, .json, .txt, .cbm, or answers (.npy, .csv).",
+        help="Repeatable: file.py:function, .pt2, .onnx, .skops, .ubj, .json, .txt, .cbm, a Hugging Face folder, or"
+        " answers (.npy, .csv).",
     ),
     Flag(field="weights", help="Weights of a file.py:function teacher, in the same order."),
     Flag(field="normalize", help="Teachers' input: unit, imagenet, cifar10, none, or MEAN,…/STD,… a channel."),
     Flag(field="trust", help="Load pickles, which may run any code."),
     Flag(
         field="student",
-        help="mlp, residual, depthwise, or file.py:function. [default: by the data]",
+        help="mlp, residual, depthwise, gated, bag, encoder, or file.py:function. [default: by the data]",
         values=lambda _: STUDENTS,
     ),
     Flag(field="size", help="The student's width and depth, such as 16x1. [default: the largest that fits]"),
     Flag(field="seed", help="Of weights and order."),
     Flag(field="rounds", help="Most turns of train, measure, resize."),
     Flag(field="epochs", help="Of each training. [default: by the rows]"),
-    Flag(field="views", help="Copies, labeled by the teacher: shifted images, resampled cells. [default: by the rows]"),
+    Flag(
+        field="views",
+        help="Copies that the teacher labels: shifted images, resampled cells, changed texts. [default: by the rows]",
+    ),
     Flag(field="flip", help="Views may be mirrored (photographs, not digits)."),
     Flag(field="mixup", help="Views are mixtures of two images, labeled by the teacher as they are."),
     Flag(
@@ -174,7 +201,7 @@ def takes_request(command: Callable[..., None]) -> Callable[..., None]:
         assert default is not MISSING
         kind, several = types[flag.field], types[flag.field] == TUPLE
         # A flag that is true or false has no --no- form: false is its default.
-        names = [f"--{flag.key.replace('_', '-')}"]
+        names = [f"--{flag.key.replace('_', '-')}", *([flag.spelling] if flag.spelling else [])]
         option = typer.Option(
             *names,
             help=flag.help,

@@ -15,19 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-import numpy as np
-
 from hpmkd_edge import __version__
+from hpmkd_edge.allowance import Allowance, allowed_sizes
 from hpmkd_edge.bench.profile import read_profile
 from hpmkd_edge.bench.runtimes.choose import RUNTIMES
 from hpmkd_edge.desk import Desk, targets_of
 from hpmkd_edge.distill.tutor import tutor_of
+from hpmkd_edge.entrance import timed_row
 from hpmkd_edge.errors import BadConfiguration
 from hpmkd_edge.export.conversion import needs_cut
 from hpmkd_edge.plan.chain import Step, first_chain
 from hpmkd_edge.plan.expectation import expected_amount, expected_time
 from hpmkd_edge.planned import Plan, PlannedSize
-from hpmkd_edge.preparation import Allowance, allowed_sizes, choose_device, task_of, teachers_of
+from hpmkd_edge.preparation import choose_device, task_of, teachers_of
 from hpmkd_edge.probing import Prober
 from hpmkd_edge.record import ProbeRecord
 from hpmkd_edge.request import Request
@@ -38,6 +38,8 @@ from hpmkd_edge.students.family import Family, Shape, Size
 from hpmkd_edge.students.inlet import Inlet, fit_inlet, shape_of
 from hpmkd_edge.targets import Target
 from hpmkd_edge.tasks.task import Task
+from hpmkd_edge.teachers.teacher import Teacher
+from hpmkd_edge.wording import lexicon_for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,8 @@ def plan(request: Request) -> tuple[Plan, ...]:
 
 def _survey(request: Request) -> _Survey:
     task = task_of(request)
-    family, inlet = open_family(request.student, task), fit_inlet(task)
+    teachers = teachers_of(request, task, choose_device(request.device))
+    family, inlet = open_family(request.student, task), fit_inlet(task, lexicon_for(request, task, teachers))
     shape = shape_of(inlet, task)
     ladder = family.ladder(shape)
     return _Survey(
@@ -80,13 +83,12 @@ def _survey(request: Request) -> _Survey:
         inlet=inlet,
         ladder=ladder,
         efforts={size: effort_of(family, size, shape) for size in ladder},
-        allowance=_allowance(request, task, ladder),
+        allowance=_allowance(request, task, teachers, ladder),
     )
 
 
-def _allowance(request: Request, task: Task, ladder: Sequence[Size]) -> Allowance:
+def _allowance(request: Request, task: Task, teachers: Sequence[Teacher], ladder: Sequence[Size]) -> Allowance:
     """Return what a student may be beside the best teacher; all sizes where none is given: it would be trained."""
-    teachers = teachers_of(request, task, choose_device(request.device))
     if not teachers:
         note = (
             "No teacher is given: a run would train one first, and allow only sizes that are"
@@ -111,7 +113,7 @@ def _plan_for(target: Target, survey: _Survey, request: Request) -> Plan:
                 target=target,
                 runtime=runtime,
                 protocol=request.protocol,
-                row=survey.task.validation.inputs.take(np.zeros(1, np.int64)).feeds(),
+                row=timed_row(survey.task, survey.inlet).inputs.feeds(),
                 stop=lambda: False,
             ),
             state=Path(folder),

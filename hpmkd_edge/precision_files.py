@@ -11,6 +11,7 @@ from typing import Final
 from hpmkd_edge.bench.runtimes import onnx_runtime
 from hpmkd_edge.bench.runtimes.feeds import feeds_for
 from hpmkd_edge.errors import ConversionFailed, MeasurementFailed, ParityBroken
+from hpmkd_edge.export.passes.calibration import told
 from hpmkd_edge.export.passes.fold import fold
 from hpmkd_edge.export.passes.half import halve
 from hpmkd_edge.export.passes.quantize import Form, observe, write_int8
@@ -109,7 +110,7 @@ class Maker:
         )
         return PrecisionFile(
             path=output,
-            how=f"calibrated by {made.quantized.calibration} on {made.quantized.calibration_rows} rows{kept}",
+            how=f"{told(made.quantized.calibration)} on {made.quantized.calibration_rows} rows{kept}",
         )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from hpmkd_edge import __version__
+from hpmkd_edge.allowance import Allowance, allowed_sizes, rung
 from hpmkd_edge.distill.configuration import Experience, choose_schedule, settle
 from hpmkd_edge.distill.curriculum import Curriculum
 from hpmkd_edge.distill.executors import LocalProcesses
@@ -23,7 +24,7 @@ from hpmkd_edge.distill.step_choice import plan_for
 from hpmkd_edge.distill.teacher_maps import can_open, check_open, check_taps, maps_of
 from hpmkd_edge.distill.tutor import Tutor, tutor_of
 from hpmkd_edge.distill.workshop import Workshop
-from hpmkd_edge.errors import BadConfiguration, BadTeacher, RuntimeUnavailable, unknown
+from hpmkd_edge.errors import BadConfiguration, BadTeacher, RuntimeUnavailable
 from hpmkd_edge.plan.components import Components, without
 from hpmkd_edge.plan.configure import configure
 from hpmkd_edge.plan.memory import Memory
@@ -35,29 +36,15 @@ from hpmkd_edge.request import Request
 from hpmkd_edge.run_folder import RunFolder, open_folder
 from hpmkd_edge.store.opening import open_store
 from hpmkd_edge.students.choose import open_family
-from hpmkd_edge.students.family import Size
 from hpmkd_edge.students.inlet import Inlet, fit_inlet, shape_of
 from hpmkd_edge.tasks.source import open_task
 from hpmkd_edge.tasks.task import Task
 from hpmkd_edge.teachers.estimator import fit_boosted
 from hpmkd_edge.teachers.open import open_teacher
 from hpmkd_edge.teachers.teacher import Teacher
+from hpmkd_edge.teachers.text_pipeline import fit_text_pipeline
 from hpmkd_edge.tracking.journal import Journal
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Allowance:
-    """What a student may be to be small enough beside its teacher.
-
-    Attributes:
-        sizes: of the ladder, fewest parameters first; at least one.
-        most_bytes: of its file, or None where parameters decide.
-        note: a sentence for the report, where one is needed.
-    """
-
-    sizes: tuple[Size, ...]
-    most_bytes: float | None
-    note: str | None
+from hpmkd_edge.wording import lexicon_for, unlabeled_for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,30 +112,6 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def allowed_sizes(ladder: Sequence[Size], teacher: Teacher, compression: float) -> Allowance:
-    """Return what a student may be to be *compression* times smaller than *teacher*.
-
-    Compared in parameters; in the bytes of the files where the teacher has no count of parameters.
-    """
-    if teacher.parameters is not None:
-        most, most_bytes = teacher.parameters / compression, None
-    elif teacher.model_bytes is not None:
-        most_bytes = teacher.model_bytes / compression
-        most = most_bytes / 4  # of fp32 weights alone; the file itself is weighed when it is probed
-    else:
-        unknown = "The teacher's size is unknown, so no least compression was asked of the student."
-        return Allowance(sizes=tuple(ladder), most_bytes=None, note=unknown)
-    sizes = tuple(size for size in ladder if size.parameters <= most)
-    if sizes:
-        return Allowance(sizes=sizes, most_bytes=most_bytes, note=None)
-    teachers = f"{teacher.parameters:,} parameters" if teacher.parameters else f"{teacher.model_bytes:,} bytes"
-    none = (
-        f"No size of the family is {compression:g} times smaller than the teacher ({teachers}); the smallest of those"
-        f" allowed, {ladder[0].label}, has {ladder[0].parameters:,} parameters of 4 bytes."
-    )
-    return Allowance(sizes=(ladder[0],), most_bytes=most_bytes, note=none)
-
-
 def task_of(request: Request) -> Task:
     """Open the data that *request* names; see `tasks.source.open_task`."""
     return open_task(
@@ -158,6 +121,7 @@ def task_of(request: Request) -> Task:
         split_seed=request.split_seed,
         schema=request.schema,
         goal=request.goal,
+        text=request.text,
     )
 
 
@@ -194,11 +158,12 @@ def prepare(
     task = task_of(request)
     teachers = teachers_of(request, task, device)
     family = open_family(request.student, task)
-    inlet = fit_inlet(task)
+    inlet = fit_inlet(task, lexicon_for(request, task, teachers))
+    unlabeled = unlabeled_for(request)
     shape = shape_of(inlet, task)
     ladder = family.ladder(shape)
     components = without(request.without)
-    rungs = ladder if request.size is None else (_rung(ladder, request.size),)
+    rungs = ladder if request.size is None else (rung(ladder, request.size),)
     settings, notes = _settings(request, task, teachers, family.name)
     plan = _stage_plan(request, settings, task, teachers)
     # The user's store, or one of the run's own where nothing is kept between runs; opened before anything is trained
@@ -207,9 +172,16 @@ def prepare(
     open_folder(folder, request)
     store = shared or open_store(folder.own_store)
 
-    views = training_views(task.train, count=settings.views, flip=settings.flip, mixup=settings.mixup)
+    views = training_views(
+        task.train,
+        count=settings.views,
+        flip=settings.flip,
+        mixup=settings.mixup,
+        unlabeled=unlabeled,
+        folder=folder.views,
+    )
     sources = f"views {settings.views} flip {settings.flip} mixup {settings.mixup}"
-    untaught = direct_lesson(task, inlet, views, device=device, sources=sources)
+    untaught = direct_lesson(task, inlet, views, device=device, sources=sources, folder=folder.views)
     workers = _workers(request, components, device)
     workshop = Workshop(
         family=family,
@@ -225,9 +197,8 @@ def prepare(
         journal=journal,
     )
     if not teachers:
-        own: Teacher = train_teacher(untaught, workshop) if task.kind == "images" else fit_boosted(task, request.seed)
-        notes.append(f"No teacher was given, so one was trained on this data's training rows: {own.name}.")
-        teachers = [own]
+        teachers = [_own_teacher(task, untaught, workshop)]
+        notes.append(f"No teacher was given, so one was trained on this data's training rows: {teachers[0].name}.")
     tutors = sorted(
         (tutor_of(teacher, task, store, trained_here=not request.teachers) for teacher in teachers),
         key=lambda tutor: -tutor.accuracy,
@@ -272,6 +243,13 @@ def prepare(
     )
 
 
+def _own_teacher(task: Task, untaught: Lesson, workshop: Workshop) -> Teacher:
+    """Train the teacher of a run that is given none."""
+    if task.kind == "images":
+        return train_teacher(untaught, workshop)
+    return fit_text_pipeline(task, workshop.seed) if task.kind == "text" else fit_boosted(task, workshop.seed)
+
+
 def _refuse_useless(best: Tutor, task: Task) -> None:
     """Stop where the *best* teacher knows nothing: what a student keeps of that is no share."""
     if best.accuracy > 0:
@@ -285,15 +263,6 @@ def _refuse_useless(best: Tutor, task: Task) -> None:
     raise BadTeacher(
         f"{best.teacher.name} names the class of none of {rows}; check the order of its classes and its input."
     )
-
-
-def _rung(ladder: Sequence[Size], asked: str) -> Size:
-    """Return the size that the user names by width and depth."""
-    known = {f"{size.width}x{size.depth}": size for size in ladder}
-    name = asked.replace("×", "x")
-    if name not in known:
-        raise unknown("size", asked, known)
-    return known[name]
 
 
 def _workers(request: Request, components: Components, device: torch.device) -> int:
@@ -339,10 +308,11 @@ def _stage_plan(request: Request, settings: Settings, task: Task, teachers: Sequ
 
 def _check_modules(task: Task, teachers: Sequence[Teacher]) -> None:
     """Stop at once where no teacher can have features to read."""
-    if not teachers and task.kind == "table":
+    if not teachers and task.kind != "images":
+        grown = "trees that are grown for a table" if task.kind == "table" else "words that are counted in texts"
         raise BadConfiguration(
-            "--stages by features need a teacher of the form file.py:function, and none is given; the trees that are"
-            " grown for a table have no features."
+            f"--stages by features need a teacher of the form file.py:function, and none is given; the {grown} have no"
+            " features."
         )
     if teachers and not any(can_open(teacher) for teacher in teachers):
         check_open(teachers[0])
@@ -350,8 +320,9 @@ def _check_modules(task: Task, teachers: Sequence[Teacher]) -> None:
 
 def _settings(request: Request, task: Task, teachers: Sequence[Teacher], family: str) -> tuple[Settings, list[str]]:
     views, notes = request.views, []
-    if task.kind == "table" and (request.flip or request.mixup):
-        raise BadConfiguration("--flip and --mixup are for images; this task is a table: leave them out.")
+    if task.kind != "images" and (request.flip or request.mixup):
+        found = "text" if task.kind == "text" else "a table"
+        raise BadConfiguration(f"--flip and --mixup are for images; this task is {found}: leave them out.")
     if not all(teacher.answers_new_rows for teacher in teachers):
         # A student must not see rows that its teacher has not: a file of logits knows the rows as they are.
         views = 1

@@ -14,14 +14,14 @@ from hpmkd_edge.delivery import with_compression
 from hpmkd_edge.desk import Desk
 from hpmkd_edge.entrance import entering, evenly, form_for
 from hpmkd_edge.errors import ConversionFailed, MeasurementFailed
-from hpmkd_edge.export.artifact import PREPROCESSING, Artifact
-from hpmkd_edge.export.conversion import save_student
+from hpmkd_edge.export.artifact import Artifact
+from hpmkd_edge.export.conversion import preprocessing_of, save_student
 from hpmkd_edge.export.passes.half import halve
 from hpmkd_edge.export.passes.quantize import quantize
 from hpmkd_edge.plan.sizing import fits, strains
 from hpmkd_edge.record import ProbeRecord
 from hpmkd_edge.students.family import Family, Shape, Size
-from hpmkd_edge.students.inlet import Inlet
+from hpmkd_edge.students.inlet import ImageInlet, Inlet
 from hpmkd_edge.students.stand_in import stand_in
 from hpmkd_edge.targets import Target
 from hpmkd_edge.tasks.task import Rows
@@ -141,5 +141,7 @@ class Prober:
         first = self._path(size)
         path = first.with_name(f"{first.stem}-{before + 1}.onnx")
         shutil.copyfile(first, path)
-        preprocessing = None if self.cut_for is None else first.with_name(f"{first.stem}-{PREPROCESSING}")
+        preprocessing = None
+        if self.cut_for is not None and not isinstance(self.inlet, ImageInlet):
+            preprocessing = first.with_name(f"{first.stem}-{preprocessing_of(self.inlet)}")
         return Artifact(path=path, precision="fp32", parity=None, preprocessing=preprocessing)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
 from hpmkd_edge.bench.grading import Misses
-from hpmkd_edge.bench.profile import Host, Profile
+from hpmkd_edge.bench.profile import Host, LengthLatency, Profile
 from hpmkd_edge.foretold import Foretold
 from hpmkd_edge.json_file import read_json, write_json
 from hpmkd_edge.targets import Target
@@ -292,6 +292,7 @@ class Report:
             run had kept are not among them.
         retention: the student's test accuracy over the best teacher's.
         answers: class by class, and where teacher and student disagree; None of values, and in older reports.
+        lengths: of a text student, what longer sentences take, timed in turn; empty of others.
         settings: name and value of each training setting, as text.
         board_command: what to run on the board to settle what is unknown, or None.
         notes: sentences that a reader must know (teacher trained on the spot, …).
@@ -328,6 +329,7 @@ class Report:
     host: Host
     teacher_forwards: int | None = None
     answers: AnswersRecord | None = None
+    lengths: tuple[LengthLatency, ...] = ()
     board_command: str | None
     notes: tuple[str, ...]
 

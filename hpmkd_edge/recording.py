@@ -12,10 +12,10 @@ import torch
 from hpmkd_edge import __version__
 from hpmkd_edge.answers import compare_answers, digest_of_labeled
 from hpmkd_edge.bench.grading import brief
-from hpmkd_edge.bench.profile import Profile, write_profile
+from hpmkd_edge.bench.profile import LengthLatency, Profile, write_profile
 from hpmkd_edge.bench.scoring import Score
 from hpmkd_edge.distill.candidates import Race
-from hpmkd_edge.export.artifact import PREPROCESSING, PREPROCESSING_RUNTIME, STUDENT, Artifact
+from hpmkd_edge.export.artifact import PREPROCESSING, PREPROCESSING_RUNTIME, STUDENT, TOKENIZER, Artifact
 from hpmkd_edge.foretold import Foretold
 from hpmkd_edge.history import entry_of, keep
 from hpmkd_edge.manifest import write_manifest
@@ -36,7 +36,10 @@ from hpmkd_edge.rounds import Round, Timed
 from hpmkd_edge.settling import board_command
 from hpmkd_edge.store.objects import digest_of_file
 from hpmkd_edge.students.family import Size
+from hpmkd_edge.students.inlet import Inlet
+from hpmkd_edge.students.text_inlet import TextInlet
 from hpmkd_edge.targets import Target
+from hpmkd_edge.tasks.table_folders import table_parts
 from hpmkd_edge.tasks.task import Task
 from hpmkd_edge.teachers.cached import cached_logits
 from hpmkd_edge.verdict import Verdict
@@ -88,6 +91,7 @@ def record_run(
     verdict: Verdict,
     notes: Sequence[str],
     foretold: tuple[Foretold, ...] = (),
+    lengths: tuple[LengthLatency, ...] = (),
 ) -> Report:
     """Write weights, measurement, report and manifest into the run's folder, and return the report.
 
@@ -95,7 +99,8 @@ def record_run(
         test: of what ships, on test rows.
         teachers_test_accuracy: in the order of the preparation's tutors.
     """
-    from hpmkd_edge.report.documents import FILES, PAGE
+    from hpmkd_edge.report.documents import PAGE
+    from hpmkd_edge.report.documents import files_of as files_in
     from hpmkd_edge.report.markdown import to_markdown
     from hpmkd_edge.report.pages.run import to_html
 
@@ -115,7 +120,7 @@ def record_run(
         classes=task.classes,
         data=data_record(task),
         teachers=teachers,
-        settings=shipped.race.settings.as_text(),
+        settings=(*shipped.race.settings.as_text(), *_words(preparation.inlet)),
         probes=probes,
         rounds=tuple(
             turn.record(side_by_side.intermediates if turn.number == shipped.number else None) for turn in rounds
@@ -141,11 +146,13 @@ def record_run(
         host=shipped.profile.host,
         teacher_forwards=preparation.teacher_forwards,
         answers=_answers(preparation, test),
+        lengths=lengths,
         board_command=board_command(
             target,
             facts.final,
             verdict.outcome,
             cut=shipped.artifact.preprocessing is not None,
+            tokenized=task.kind == "text",
             targets_file=request.targets_file,
         ),
         notes=(
@@ -158,7 +165,7 @@ def record_run(
     )
     write_report(report, facts.folder / "report.json")
     (facts.folder / "report.md").write_text(to_markdown(report), encoding="utf-8")
-    (facts.folder / PAGE).write_text(to_html([report], links=[FILES]), encoding="utf-8")
+    (facts.folder / PAGE).write_text(to_html([report], links=[files_in(facts.folder)]), encoding="utf-8")
     if "memory" not in request.without:
         keep(entry_of(shipped.profile, target=target, model=f"{task.name} student"))
     write_manifest(
@@ -201,6 +208,18 @@ def teacher_records(
     )
 
 
+def _words(inlet: Inlet) -> tuple[tuple[str, str], ...]:
+    """Return what a text student reads and begins from, as settings."""
+    if not isinstance(inlet, TextInlet):
+        return ()
+    lexicon = inlet.lexicon
+    return (
+        ("tokenizer", lexicon.source),
+        ("start", "random weights" if lexicon.origin is None else f"weights of {lexicon.origin.name}"),
+        ("most_pieces", str(inlet.length)),
+    )
+
+
 def _answers(preparation: Preparation, test: Score) -> AnswersRecord | None:
     """Set the student's answers to the test rows beside the best teacher's; None of values, which are in no class."""
     task, best = preparation.task, preparation.best
@@ -239,6 +258,11 @@ def data_record(task: Task) -> DataRecord:
 def _order_of_files(artifact: Artifact, target: Target) -> list[str]:
     if artifact.preprocessing is None:
         return []
+    if artifact.preprocessing.name == TOKENIZER:
+        return [
+            f"Two files ship: {TOKENIZER}, which the library tokenizers runs on the CPU, and then {STUDENT}, which"
+            f" {target.runtime} runs; both are timed as one call, and both count in size and accuracy."
+        ]
     return [
         f"{target.runtime} has no operators for these columns, so two files ship: {PREPROCESSING}, which"
         f" {PREPROCESSING_RUNTIME} runs on the CPU, and then {STUDENT}, which {target.runtime} runs; both are timed as"
@@ -248,9 +272,14 @@ def _order_of_files(artifact: Artifact, target: Target) -> list[str]:
 
 def files_of(request: Request) -> list[tuple[str, str]]:
     """Return name and sha256 of each file that the user gave."""
-    one_each = (request.student, request.schema, request.targets_file)
+    one_each = (request.student, request.schema, request.targets_file, request.unlabeled)
     specs = [request.data, *request.teachers, *request.weights, *request.profiles, *filter(None, one_each)]
     paths = [Path(spec.rpartition(":")[0] if is_python_spec(spec) else spec).expanduser() for spec in specs]
+    if request.label is not None and Path(request.data).is_dir():
+        paths += table_parts(Path(request.data))
+    for spec in (*request.teachers, request.start, request.tokenizer):
+        if spec is not None and Path(spec).expanduser().is_dir():  # of a Hugging Face model
+            paths += sorted(path for path in Path(spec).expanduser().iterdir() if path.is_file())
     if request.records is not None:
         folder = Path(request.records).expanduser()
         paths += sorted([*folder.glob("*.json"), *folder.glob("*.onnx")])

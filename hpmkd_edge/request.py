@@ -11,6 +11,7 @@ from hpmkd_edge.python_file import is_python_spec
 
 MOST: Final = 2**31
 MOST_WORKERS: Final = 1024
+LEAST_VOCABULARY: Final = 100  # the letters and signs of a language alone are as many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,13 @@ class Request:
         split_seed: of the rows that are drawn where the data has no split of its own.
         goal: whether labels are "classes" or a "value"; None for what the labels suggest.
         schema: a file that says what columns of a table mean; see `tasks.schema.read_schema`.
+        text: the column of sentences to learn from; None for a table, or where the table has no other column.
+        unlabeled: a file of more sentences, which the teachers label; see `distill.unlabeled`.
+        tokenizer: of a text student: "wordpiece", "bytes", or a tokenizer.json or its folder; None for the teacher's,
+            or "wordpiece" where it has none.
+        vocabulary: most pieces that the student knows; None for what occurs twice, at most 8,000.
+        start: a folder of an encoder that text students begin from, or "random"; None for the teacher's own where it
+            has one.
         teachers: specs as `--teacher` takes them; none trains one on the spot. See `teachers.open.open_teacher`.
         weights: state dicts for the teachers of the form `file.py:function`, in their order.
         normalize: how teachers without a preparation of their own want images, e.g. "imagenet".
@@ -62,6 +70,11 @@ class Request:
     split_seed: int = 0
     goal: Literal["classes", "value"] | None = None
     schema: str | None = None
+    text: str | None = None
+    unlabeled: str | None = None
+    tokenizer: str | None = None
+    vocabulary: int | None = None
+    start: str | None = None
     teachers: tuple[str, ...] = ()
     weights: tuple[str, ...] = ()
     normalize: str | None = None
@@ -115,6 +128,7 @@ class Request:
             ("--compression", self.compression, 1),
             ("--temperature", self.temperature, 1),
             ("--workers", self.workers, 1),
+            ("--vocabulary", self.vocabulary, LEAST_VOCABULARY),
         ):
             if value is not None and not least <= value < MOST:
                 raise BadConfiguration(f"{flag} is {value}; a number from {least} to {MOST - 1:,} is needed.")

@@ -48,6 +48,11 @@ class RunFolder:
         return self.state / "trainings"
 
     @property
+    def views(self) -> Path:
+        """The copies of texts, mapped into memory while they are learned from."""
+        return self.state / "views"
+
+    @property
     def own_store(self) -> Path:
         """Where a run keeps finished trainings that keeps nothing between runs."""
         return self.state / "store"

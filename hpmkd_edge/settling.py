@@ -5,25 +5,31 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from hpmkd_edge.export.artifact import PREPROCESSING, STUDENT
+from hpmkd_edge.export.artifact import PREPROCESSING, STUDENT, TOKENIZER
 from hpmkd_edge.targets import HOST, Target
 from hpmkd_edge.verdict import Outcome
 
 
 def board_command(
-    target: Target, final: Path, outcome: Outcome, *, cut: bool = False, targets_file: str | None = None
+    target: Target,
+    final: Path,
+    outcome: Outcome,
+    *,
+    cut: bool = False,
+    tokenized: bool = False,
+    targets_file: str | None = None,
 ) -> str | None:
     """Return the commands that measure the student on the board and judge it again, or None if all is settled here.
 
     Args:
-        cut: whether a preprocessing file runs before the student's.
+        cut: whether a preprocessing file runs before the student's; *tokenized*, whether that is a tokenizer.
         targets_file: where the target stands, if not among those that ship.
     """
     if outcome is not Outcome.INCONCLUSIVE or target.device.name == HOST:
         return None
     folder = shlex.quote(str(shown(final)))
     record = f"{target.name}-profile.json"
-    before = f" --preprocessing {folder}/{PREPROCESSING}" if cut else ""
+    before = f" --preprocessing {folder}/{TOKENIZER if tokenized else PREPROCESSING}" if cut else ""
     known = f" --targets {shlex.quote(targets_file)}" if targets_file else ""
     return "\n".join(
         (

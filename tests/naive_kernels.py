@@ -259,3 +259,53 @@ def train_epoch(
         corrected = np.sqrt(second / (1 - 0.999 ** (step + 1)))
         vector -= rate * first / (1 - 0.9 ** (step + 1)) / (corrected + 1e-8)
     return vector, np.array(losses).T
+
+
+def copy_text(texts, row, words, seed):
+    """Return one copy: *texts* are lists of words, *words* all of them one after the other."""
+    own = texts[row]
+    if not own:
+        return ""
+    stream = scramble(seed, row)
+
+    def share(place):
+        return low_share(scramble(stream, place))
+
+    def below(place, bound):
+        return (scramble(stream, place) >> 32) % bound
+
+    def fragment(text, most, size, place):
+        kept = 1 + below(size, most)
+        start = below(place, len(text) - kept + 1)
+        return text[start : start + kept]
+
+    other = texts[(row + 1 + below(3, max(1, len(texts) - 1))) % len(texts)]
+    kind, copy = share(0), list(own)
+    if kind < 0.2:
+        copy = fragment(own, len(own), 1, 2)
+    elif kind < 0.35 and len(own) > 1:
+        gone = 1 + below(1, len(own) // 2)
+        start = below(2, len(own) - gone + 1)
+        copy = own[:start] + own[start + gone :]
+    elif 0.35 <= kind < 0.6 and other:
+        pair = [fragment(own, len(own), 1, 2), fragment(other, min(len(own), len(other)), 4, 5)]
+        copy = pair[1] + pair[0] if share(4) < 0.5 else pair[0] + pair[1]
+    if share(6) < 0.2:
+        for place in range(len(copy) - 1):
+            later = place + 1 + below(8 + 3 * place, 3)
+            if share(8 + 3 * place) < 0.15 and later < len(copy):
+                copy[place], copy[later] = copy[later], copy[place]
+    safe, kept = below(7, len(copy)), []
+    for place, word in enumerate(copy):
+        draw = scramble(stream, 9 + 3 * place)
+        if low_share(draw) >= 0.15 or (draw >> 32 < 2**31 and place == safe):
+            kept.append(word)
+        elif draw >> 32 >= 2**31:
+            kept.append(words[below(10 + 3 * place, len(words))])
+    return " ".join(kept)
+
+
+def copy_texts(sentences, *, seed):
+    texts = [[word for word in sentence.split(" ") if word] for sentence in sentences]
+    words = [word for text in texts for word in text]
+    return [copy_text(texts, row, words, seed) for row in range(len(texts))]

@@ -11,9 +11,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hpmkd_edge.bench.runtimes import tokenizer
 from hpmkd_edge.bench.runtimes.choose import choose_runtime
 from hpmkd_edge.bench.runtimes.runtime import Input
 from hpmkd_edge.errors import BadConfiguration, unknown
+from hpmkd_edge.export.artifact import PREPROCESSING_RUNTIME, is_tokenizer
 
 Shape = tuple[int, ...]
 
@@ -57,6 +59,39 @@ def feeds_of_file(
         MeasurementFailed: the file cannot be read.
     """
     return feeds_for(choose_runtime(runtime).inputs(path), batch=batch, shapes=shapes)
+
+
+def feeds_of_student(
+    model: Path,
+    preprocessing: Path | None,
+    *,
+    runtime: str = "onnxruntime",
+    shapes: Mapping[str, Shape] | None = None,
+    text: str | None = None,
+) -> dict[str, NDArray[Any]]:
+    """Return one made-up row as the first of a student's files takes it.
+
+    Args:
+        model: the student's own file.
+        preprocessing: what runs before it, or None.
+        runtime: that reads the model.
+        shapes: of inputs by name, where more than the batch is open.
+        text: the sentence for a tokenizer; None for one of 32 pieces of its vocabulary.
+
+    Raises:
+        BadConfiguration: there is a text or a shape for what takes none; otherwise as `feeds_of_file`.
+        RuntimeUnavailable, MeasurementFailed: as `feeds_of_file`.
+    """
+    if preprocessing is None or not is_tokenizer(preprocessing):
+        if text is not None:
+            raise BadConfiguration(
+                "a text was given, and no tokenizer that takes it; --preprocessing tokenizer.json is needed."
+            )
+        first, reader = (model, runtime) if preprocessing is None else (preprocessing, PREPROCESSING_RUNTIME)
+        return feeds_of_file(first, runtime=reader, shapes=shapes)
+    if shapes:
+        raise BadConfiguration(f"--shape gives {', '.join(shapes)} a shape; what a tokenizer takes is given by --text.")
+    return tokenizer.feeds_of([tokenizer.made_up_text(preprocessing) if text is None else text])
 
 
 def feeds_of_files(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +15,8 @@ from hpmkd_edge.bench.runtimes.runtime import Feeds, Input, check_feeds, check_f
 from hpmkd_edge.errors import MeasurementFailed
 
 PROVIDER: Final = "CPUExecutionProvider"
+EXTENSIONS: Final = "onnxruntime_extensions"
+EXTENSIONS_DOMAIN: Final = "ai.onnx.contrib"
 
 # As ONNX Runtime writes the types of inputs; the rest of ONNX's types cannot be fed from numpy.
 _DTYPES: Final[dict[str, type[Any]]] = {
@@ -111,9 +114,17 @@ def _open(path: Path, threads: int, *, optimized: bool = True) -> Any:
         # Threads that spin while they wait take the cores from whatever runs beside them.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
+        try:
+            return onnxruntime.InferenceSession(str(path), options, providers=[PROVIDER])
+        except Exception as error:
+            # Operators that read text are in a library of their own, which other files need not pay for.
+            if EXTENSIONS_DOMAIN not in str(error) or not find_spec(EXTENSIONS):
+                raise
+        options.register_custom_ops_library(import_module(EXTENSIONS).get_library_path())
         return onnxruntime.InferenceSession(str(path), options, providers=[PROVIDER])
     except Exception as error:
-        raise MeasurementFailed(f"ONNX Runtime cannot load {path}: {_sentence(error)}") from error
+        needed = " pip install 'hpmkd-edge[text]' has them." if EXTENSIONS_DOMAIN in str(error) else ""
+        raise MeasurementFailed(f"ONNX Runtime cannot load {path}: {_sentence(error)}{needed}") from error
 
 
 def _inputs(path: Path, native: Any) -> tuple[Input, ...]:

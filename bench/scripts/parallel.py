@@ -80,6 +80,7 @@ def _plain(inputs: Inputs) -> Any:
 
     if isinstance(inputs, Images):
         return inputs.pixels.reshape(len(inputs.pixels), -1).astype(np.float32)
+    assert isinstance(inputs, Table)
     return data_frame(inputs, tuple(column.name for column in inputs.columns))
 
 

@@ -18,7 +18,8 @@ from hpmkd_edge.errors import ConversionFailed
 if TYPE_CHECKING:
     import onnx
 
-Calibration = Literal["minmax", "entropy", "percentile"]
+# The last: activations stay in float32, and weights alone become integers.
+Calibration = Literal["minmax", "entropy", "percentile", "weights"]
 CALIBRATIONS: Final[tuple[Calibration, ...]] = ("minmax", "entropy", "percentile")
 
 BINS: Final = 4096  # even: zero lies on an edge
@@ -26,6 +27,11 @@ OUTSIDE: Final = 5e-5  # of the values, what a percentile leaves out on each sid
 BATCH_BYTES: Final = 64e6  # of all inner tensors together
 MOST_ROWS: Final = 256
 _STRIDE: Final = 8  # bins between two limits that entropy compares
+
+
+def told(calibration: Calibration) -> str:
+    """Return how an int8 file came to be, as a phrase."""
+    return "weights alone in integers" if calibration == "weights" else f"calibrated by {calibration}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Form = Literal["x86", "tensorrt"]
 LEAST_TABLE: Final = 1024  # numbers that are looked up, for which integers are worth two nodes
 LARGEST_QUANTITY: Final = 1e5
+# Times the greatest value beside it, from which on a constant is a mark: eight bits have 128 steps from zero.
+MASK_REACH: Final = 16
 # Of the inner nodes, those that ONNX Runtime's CPU provider computes in integers.
 X86_OPERATORS: Final = (
     *("Add", "AveragePool", "Clip", "Concat", "Flatten", "GlobalAveragePool", "LeakyRelu", "MaxPool", "Mul", "Relu"),
@@ -36,12 +38,14 @@ class Observed:
 
     Attributes:
         layers: the products of weights that can be quantized, in the graph's order.
+        tables: whether most weights are looked up, and not multiplied by.
         floats: the values of float32, by name.
     """
 
     model: onnx.ModelProto
     form: Form
     layers: tuple[str, ...]
+    tables: bool
     spreads: Mapping[str, Spread]
     floats: frozenset[str]
 
@@ -106,7 +110,19 @@ def observe(source: Path, feeds: Mapping[str, NDArray[Any]], form: Form) -> Obse
         for name in (*node.input, *node.output) if node.name in layers else ():
             if name in spreads and not spreads[name].is_finite:
                 raise ConversionFailed(f"{name} is not finite on rows to calibrate on; finite values are needed.")
-    return Observed(model=model, form=form, layers=layers, spreads=spreads, floats=floats)
+    looked_up, multiplied = (
+        sum(
+            prod(constants[name])
+            for node in model.graph.node
+            if node.name in layers and (node.op_type == "Gather") == is_table
+            for name in node.input
+            if name in floats and name in constants
+        )
+        for is_table in (True, False)
+    )
+    return Observed(
+        model=model, form=form, layers=layers, tables=looked_up > multiplied, spreads=spreads, floats=floats
+    )
 
 
 def write_int8(observed: Observed, output: Path, *, calibration: Calibration, keep: Collection[str] = ()) -> None:
@@ -121,9 +137,13 @@ def write_int8(observed: Observed, output: Path, *, calibration: Calibration, ke
     model = type(observed.model)()
     model.CopyFrom(observed.model)
     left = [name for name in observed.layers if name not in keep]
-    chosen = _chosen(model, observed.form, observed.floats, left) - _marked(model, observed.spreads, left)
+    if calibration == "weights":
+        chosen, spreads = frozenset(left), {}
+    else:
+        chosen = _chosen(model, observed.form, observed.floats, left) - _marked(model, observed.spreads, left)
+        spreads = dict(observed.spreads)
     writer = Integers(
-        graph=model.graph, chosen=chosen, spreads=observed.spreads, calibration=calibration, x86=observed.form == "x86"
+        graph=model.graph, chosen=chosen, spreads=spreads, calibration=calibration, x86=observed.form == "x86"
     )
     writer.rewrite()
     write_model(model, output, like=observed.model)
@@ -160,10 +180,21 @@ def _marked(model: onnx.ModelProto, spreads: Mapping[str, Spread], layers: Colle
     """Return the nodes, but *layers*, that hold a number which is a mark and no quantity, as −10³⁸ is to a maximum."""
     from onnx import numpy_helper
 
-    wild = {name for name, spread in spreads.items() if not spread.reach <= LARGEST_QUANTITY}
-    wild |= {
-        one.name
+    constants = {
+        one.name: float(np.abs(numpy_helper.to_array(one)).max(initial=0))
         for one in model.graph.initializer
-        if one.data_type == one.FLOAT and not np.abs(numpy_helper.to_array(one)).max(initial=0) <= LARGEST_QUANTITY
+        if one.data_type == one.FLOAT
     }
+    wild = {name for name, spread in spreads.items() if not spread.reach <= LARGEST_QUANTITY}
+    wild |= {node.output[0] for node in model.graph.node if _is_mask(node, spreads, constants)}
+    wild |= {name for name, reach in constants.items() if not reach <= LARGEST_QUANTITY}
     return {node.name for node in model.graph.node if node.name not in layers and wild & {*node.input, *node.output}}
+
+
+def _is_mask(node: onnx.NodeProto, spreads: Mapping[str, Spread], constants: Mapping[str, float]) -> bool:
+    """Say whether a node puts a number far beyond all others in the place of some, as before a maximum."""
+    if node.op_type != "Where":
+        return False
+    held = [constants[name] for name in node.input[1:] if name in constants]
+    others = [spreads[name].reach for name in node.input[1:] if name in spreads]
+    return bool(held and others) and max(held) > MASK_REACH * max(others)

@@ -17,7 +17,8 @@ Examples:
   hpmkd-edge profile student.onnx --target host
   hpmkd-edge profile student.onnx --target jetson --protocol standard --output jetson-profile.json
   hpmkd-edge profile student.onnx --target jetson --host ssh://me@jetson.local
-  hpmkd-edge profile text.onnx --shape ids=1,128 --shape mask=1,128"""
+  hpmkd-edge profile text.onnx --shape ids=1,128 --shape mask=1,128
+  hpmkd-edge profile student.onnx --preprocessing tokenizer.json --text 'not a word too much'"""
 
 
 def profile(
@@ -25,7 +26,11 @@ def profile(
     target: Annotated[str, typer.Option(help="Whose runtime, threads and cost budgets to use.")] = "host",
     targets: TargetsFile = None,
     preprocessing: Annotated[
-        Path | None, typer.Option(help="The ONNX file that runs before it, of a student in two.", metavar="FILE")
+        Path | None,
+        typer.Option(help="What runs before it, of a student in two: an .onnx or a tokenizer.json.", metavar="FILE"),
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(help="The sentence to time. [default: 32 pieces of the tokenizer's words]")
     ] = None,
     shape: Annotated[
         list[str] | None,
@@ -44,10 +49,10 @@ def profile(
     from hpmkd_edge.bench.measurement import measure
     from hpmkd_edge.bench.profile import write_profile
     from hpmkd_edge.bench.protocol import SAMPLINGS
-    from hpmkd_edge.bench.runtimes.feeds import feeds_of_file, parse_shapes
+    from hpmkd_edge.bench.runtimes.feeds import feeds_of_student, parse_shapes
     from hpmkd_edge.errors import unknown
-    from hpmkd_edge.export.artifact import follows_another, precision_of
-    from hpmkd_edge.export.inspection import inspect_file, weight_files
+    from hpmkd_edge.export.artifact import follows_another, is_tokenizer, precision_of
+    from hpmkd_edge.export.inspection import inspect_file
     from hpmkd_edge.history import entry_of, keep
     from hpmkd_edge.report.gate import exit_code_of
     from hpmkd_edge.report.machine import verdicts_to_json
@@ -61,10 +66,11 @@ def profile(
     for path in filter(None, (model, preprocessing)):
         if not path.exists():
             raise BadConfiguration(f"there is no file {path.absolute()}; an ONNX file is needed.")
-        inspect_file(path)
-    feeds = feeds_of_file(preprocessing or model, shapes=parse_shapes(shape or ()))
+        if not (path is preprocessing and is_tokenizer(path)):
+            inspect_file(path)
     if preprocessing is None and follows_another(model):
         raise BadConfiguration(f"{model} is the second file of a student in two; --preprocessing is needed, the first.")
+    feeds = feeds_of_student(model, preprocessing, shapes=parse_shapes(shape or ()), text=text)
     measured = measure(
         model,
         runtime=wanted.runtime,
@@ -80,8 +86,7 @@ def profile(
     if not no_history:
         logging.basicConfig(level=logging.WARNING, format="hpmkd-edge: %(message)s")
         keep(entry_of(measured, target=wanted))
-    shipped = [file for path in (model, preprocessing) if path for file in (path, *weight_files(path))]
-    verdict = judge_cost(wanted, profile=measured, model_bytes=sum(file.stat().st_size for file in shipped))
+    verdict = judge_cost(wanted, profile=measured, model_bytes=measured.model_bytes)
     with reader_may_leave():
         if format is Format.JSON:
             print(verdicts_to_json([verdict]))

@@ -27,6 +27,7 @@ from hpmkd_edge.errors import BadData, TrainingFailed
 from hpmkd_edge.progress import hidden
 
 SIDE: Final = 8  # of a pooled image
+BUCKETS: Final = 256  # that the pieces of a text are counted in
 EMBEDDING: Final = 16
 HIDDEN: Final = 128
 ENTROPY: Final = 0.01
@@ -45,7 +46,16 @@ THREADS: Final = 1
 
 
 def compact(features: Tensor) -> Tensor:
-    """Return [N, F] of what an inlet opened: images [N, C, H, W] pooled to at most 8×8 a channel, tables unchanged."""
+    """Return [N, F] of what an inlet opened: images [N, C, H, W] pooled to at most 8×8 a channel, tables unchanged.
+
+    Of the pieces of a text, [N, T], it is the share of each bucket: by their ids, so that the frequent pieces of a
+    vocabulary, which come first in it, have buckets of their own. A text without pieces is all zeros.
+    """
+    if not features.is_floating_point():
+        counts = torch.zeros(len(features), BUCKETS, device=features.device)
+        real = (features != 0).float()  # 0 is padding
+        counts.scatter_add_(1, features % BUCKETS, real)
+        return counts / real.sum(1, keepdim=True).clamp(min=1)
     if features.ndim == 2:
         return features
     _, _, height, width = features.shape

@@ -242,7 +242,7 @@ class _Course:
         """Train a chain through *sizes*, taught as *head* was; return its gain over *shorter*, None if cut short."""
         direct, curriculum = self.finishes[0].trained.accuracy, self.curriculum
         workshop = replace(self.workshop, settings=head.rival.settings or self.workshop.settings)
-        links = forge(sizes, self.end, head.rival.lesson, curriculum.views, workshop, least=direct)
+        links = forge(sizes, self.end, head.rival.lesson, workshop, least=direct)
         if links.weak is not None:
             weak = links.weak
             self.say(

@@ -1,9 +1,10 @@
 """A module that computes in fp32 as its int8 file will: weights, and what flows between layers, on grids of 8 bits.
 
 The grids are those of ONNX's QuantizeLinear, and lie where `export.passes.quantize` lays them: weights symmetric, one
-scale an output channel; tensors one scale each, for x86 those of all integer operators, U8 with a zero point, for
-TensorRT the inputs of convolutions and linear layers, S8 about zero. Rounding has the gradient 1 inside the range and 0
-outside (straight through; Bengio et al. 2013, arXiv 1308.3432; Jacob et al. 2018, arXiv 1712.05877).
+scale an output channel, embeddings among them; tensors one scale each, for x86 those of all integer operators, U8 with
+a zero point, for TensorRT the inputs of convolutions and linear layers, S8 about zero. Rounding has the gradient 1
+inside the range and 0 outside (straight through; Bengio et al. 2013, arXiv 1308.3432; Jacob et al. 2018, arXiv
+1712.05877).
 """
 
 # Shape suffixes: O = outputs of a layer.
@@ -24,6 +25,7 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from hpmkd_edge.errors import BadStudent
+from hpmkd_edge.export.passes.quantize import LEAST_TABLE
 
 Form = Literal["x86", "tensorrt"]
 
@@ -46,9 +48,9 @@ class Span:
     highest: float
 
 
-def weight_scales(weight: Tensor) -> Tensor:
-    """Return the scale of each output channel, float32 [O]: its largest weight is 127 steps long."""
-    scale_O = weight.detach().float().flatten(1).abs().amax(1) / WEIGHT_LIMIT
+def weight_scales(weight: Tensor, axis: int = 0) -> Tensor:
+    """Return the scale of each output channel along *axis*, float32 [O]: its largest weight is 127 steps long."""
+    scale_O = weight.detach().float().transpose(0, axis).flatten(1).abs().amax(1) / WEIGHT_LIMIT
     # A channel of zeros has any scale; 0 would make NaNs of it.
     return torch.where(scale_O < torch.finfo(torch.float32).tiny, 1.0, scale_O)
 
@@ -56,10 +58,14 @@ def weight_scales(weight: Tensor) -> Tensor:
 class WeightGrid(nn.Module):
     """Puts a weight on the grid of each output channel; the scales follow the weight, so nothing is ever cut off."""
 
+    def __init__(self, axis: int = 0) -> None:
+        super().__init__()
+        self.axis = axis  # of the output channels
+
     def forward(self, weight: Tensor) -> Tensor:
-        scale_O = weight_scales(weight)
+        scale_O = weight_scales(weight, self.axis)
         zeros_O = torch.zeros_like(scale_O, dtype=torch.int32)
-        return torch.fake_quantize_per_channel_affine(weight, scale_O, zeros_O, 0, -WEIGHT_LIMIT, WEIGHT_LIMIT)
+        return torch.fake_quantize_per_channel_affine(weight, scale_O, zeros_O, self.axis, -WEIGHT_LIMIT, WEIGHT_LIMIT)
 
 
 class TensorGrid(nn.Module):
@@ -181,10 +187,14 @@ def fake_quantized(module: nn.Module, spans: Mapping[str, Span], form: Form) -> 
     """
     fake = traced(deepcopy(module))
     for part in fake.modules():
-        if isinstance(part, nn.Dropout | nn.Dropout2d):
+        if isinstance(part, nn.Dropout | nn.Dropout1d | nn.Dropout2d):
             part.p = 0.0  # what it scales up would leave the spans, and a training this short needs none
-    for layer in [part for part in fake.modules() if isinstance(part, QUANTIZED)]:
-        parametrize.register_parametrization(layer, "weight", WeightGrid())
+    for layer in list(fake.modules()):
+        if isinstance(layer, QUANTIZED):
+            parametrize.register_parametrization(layer, "weight", WeightGrid())
+        elif isinstance(layer, nn.Embedding) and layer.weight.numel() >= LEAST_TABLE:
+            # What a row gives is made floats again at once: one scale for each of its places.
+            parametrize.register_parametrization(layer, "weight", WeightGrid(axis=1))
     for node, readers in rounded_reads(fake, form).items():
         if node.name not in spans:
             continue

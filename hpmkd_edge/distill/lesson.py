@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -13,10 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hpmkd_edge.distill.shared_arrays import mapped
 from hpmkd_edge.distill.table_copies import spunged
+from hpmkd_edge.distill.text_copies import copies_of
 from hpmkd_edge.kernels.augment import mix_images, shift_images
 from hpmkd_edge.students.inlet import Inlet
-from hpmkd_edge.tasks.task import Images, Rows, Task
+from hpmkd_edge.students.text_inlet import TextInlet
+from hpmkd_edge.tasks.task import Images, Inputs, Rows, Task, Texts
+from hpmkd_edge.teachers.digest import digest_of, parts_of_inputs
 
 # The draws of views are the same for every seed of training: a teacher then answers once for all of them.
 VIEW_SEED: Final = 1009
@@ -107,14 +112,30 @@ class Lesson:
         return view not in self.unlabeled
 
 
-def training_views(rows: Rows, *, count: int, flip: bool, mixup: bool = False) -> tuple[View, ...]:
-    """Return *count* views of *rows*: the rows themselves, then shifted images, or tables with cells resampled.
+def training_views(
+    rows: Rows,
+    *,
+    count: int,
+    flip: bool,
+    mixup: bool = False,
+    unlabeled: Texts | None = None,
+    folder: Path | None = None,
+) -> tuple[View, ...]:
+    """Return *count* views of *rows*: the rows themselves, then shifted images, tables or texts that are changed.
 
     Each copy follows from its number alone, so a teacher that is asked once about each view has answered for every
     epoch, and for every seed of training. With *mixup* each copy's images are mixed, after the shift, with others of
     it (Zhang et al. 2018, arXiv 1710.09412); a teacher that sees the mixture labels it as it is (Beyer et al. 2022,
     arXiv 2106.05237). A table's copies are those of `kernels.table_views.spunge`: a row with cells of other rows may be
-    of another class, so their labels do not hold.
+    of another class, so their labels do not hold. Nor do those of a text's copies; see `text_copies.copies_of`.
+
+    Args:
+        unlabeled: sentences that take the place of some of the copies.
+        folder: where copies of sentences are written, and mapped into memory; None keeps them there.
+
+    Raises:
+        BadData: sentences are too long to be copied.
+        BadOutput: *folder* cannot be written.
     """
     views = [View(rows=rows)]
     if isinstance(rows.inputs, Images):
@@ -128,12 +149,31 @@ def training_views(rows: Rows, *, count: int, flip: bool, mixup: bool = False) -
             else:
                 views.append(View(rows=replace(rows, inputs=Images(pixels=moved))))
         return tuple(views)
-    tables = spunged(rows.inputs, [VIEW_SEED + number for number in range(1, count)])
-    return (*views, *(View(rows=replace(rows, inputs=table), labels_hold=False) for table in tables))
+    copies: Iterator[Inputs]
+    if isinstance(rows.inputs, Texts):
+        copies = copies_of(rows.inputs, count=count - 1, seed=VIEW_SEED + 1, unlabeled=unlabeled, folder=folder)
+    else:
+        copies = spunged(rows.inputs, [VIEW_SEED + number for number in range(1, count)])
+    return (*views, *(View(rows=replace(rows, inputs=copy), labels_hold=False) for copy in copies))
 
 
-def direct_lesson(task: Task, inlet: Inlet, views: Sequence[View], *, device: torch.device, sources: str) -> Lesson:
-    """Return the material for training on labels alone."""
+def direct_lesson(
+    task: Task,
+    inlet: Inlet,
+    views: Sequence[View],
+    *,
+    device: torch.device,
+    sources: str,
+    folder: Path | None = None,
+) -> Lesson:
+    """Return the material for training on labels alone.
+
+    Args:
+        folder: where the pieces of texts are written, and mapped into memory; None keeps them there.
+
+    Raises:
+        BadOutput: *folder* cannot be written.
+    """
     labels = _labels(task.train, inlet).to(device)
 
     def mix_of(view: View) -> Mix | None:
@@ -142,9 +182,18 @@ def direct_lesson(task: Task, inlet: Inlet, views: Sequence[View], *, device: to
         partner = torch.from_numpy(view.partner).to(device)
         return Mix(labels=labels[partner], share=torch.from_numpy(view.share).to(device))
 
+    def stored(number: int, view: View) -> Tensor:
+        rows = inlet.store(view.rows.inputs)
+        if folder is not None and isinstance(view.rows.inputs, Texts):
+            rows = torch.from_numpy(mapped(rows.numpy(), folder / f"pieces-{number}.npy"))
+        return rows.to(device)
+
+    if isinstance(inlet, TextInlet):  # neither sentences without labels nor the vocabulary follow from the task
+        seen = digest_of(part for view in views for part in parts_of_inputs(view.rows.inputs))
+        sources = f"{sources} texts {seen} in at most {inlet.length} pieces of {inlet.lexicon.digest}"
     return Lesson(
         inlet=inlet,
-        views=tuple(inlet.store(view.rows.inputs).to(device) for view in views),
+        views=tuple(stored(number, view) for number, view in enumerate(views)),
         mixes=tuple(mix_of(view) for view in views),
         labels=labels,
         guides=(),

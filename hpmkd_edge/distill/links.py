@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from hpmkd_edge.distill.lesson import Lesson, View, taught
+from hpmkd_edge.distill.lesson import Lesson, guided
 from hpmkd_edge.distill.torch_link import Trained
 from hpmkd_edge.distill.training import predict
 from hpmkd_edge.distill.workshop import Workshop
@@ -57,7 +57,6 @@ def forge(
     sizes: Sequence[Size],
     end: Size,
     lesson: Lesson,
-    views: Sequence[View],
     workshop: Workshop,
     *,
     least: float,
@@ -80,10 +79,12 @@ def forge(
         if trained.accuracy <= least:
             return Links(members=tuple(members), lesson=lesson, start=_start(end, members, workshop), weak=member)
         members.append(member)
-        lesson = taught(
+        # Of the views as they are stored: to tokenize a million sentences once more takes longer than to answer them.
+        module = trained.module.to(lesson.labels.device)
+        answers = [predict(module, lesson, view).cpu().numpy() for view in lesson.views]
+        lesson = guided(
             lesson,
-            views,
-            answers_of(trained.module, lesson),
+            answers,
             sources=f"and {size} with weights {digest_of_weights(trained.module.state_dict())}",
         )
     return Links(members=tuple(members), lesson=lesson, start=_start(end, members, workshop), weak=None)

@@ -9,9 +9,13 @@ import pickle
 import sys
 import tempfile
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, Final
 
-from hpmkd_edge.errors import EdgeError
+import numpy as np
+from numpy.typing import NDArray
+
+from hpmkd_edge.errors import BadOutput, EdgeError
 
 LEAST: Final = 1 << 18  # bytes; smaller arrays travel with the object
 ALIGNMENT: Final = 64
@@ -79,6 +83,24 @@ def unpack(packed: bytes, descriptor: int) -> Any:
     spans, stream = pickle.loads(packed)  # noqa: S301  from our own parent process
     mapped = memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY)) if spans else memoryview(b"")
     return pickle.loads(stream, buffers=[mapped[place : place + size] for place, size in spans])  # noqa: S301
+
+
+def mapped(array: NDArray[Any], path: Path) -> NDArray[Any]:
+    """Write *array* to *path*, whole or not at all, and return it as it lies there; a write to it stays in memory.
+
+    Raises:
+        BadOutput: the file cannot be written.
+    """
+    beside = path.with_suffix(".new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("wb") as file:
+            np.save(file, array, allow_pickle=False)
+        beside.replace(path)
+    except OSError as error:
+        raise BadOutput(f"{path} cannot be written: {error.strerror or error}.") from error
+    found: NDArray[Any] = np.load(path, mmap_mode="c", allow_pickle=False)
+    return found
 
 
 class _Packer(pickle.Pickler):

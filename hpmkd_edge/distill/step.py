@@ -10,6 +10,7 @@ path is 1.5 ms, clipping 0.2 ms, AdamW 0.2 ms fused and 0.8 ms as PyTorch does i
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 import time
@@ -27,7 +28,10 @@ from hpmkd_edge.students.inlet import Inlet
 
 log = logging.getLogger(__name__)
 
-SHARED_BATCH: Final = 100_000  # numbers in a batch; below it nothing is gained, and a plan is not worth a probe
+# Numbers in a batch, and for texts rows times parameters: below, a step that is shared between threads gains nothing,
+# and a plan is not worth a probe.
+SHARED_BATCH: Final = 100_000
+SHARED_TEXTS: Final = 200_000_000
 LEAST_STEPS: Final = 200  # of a training that a probe of some 20 steps is worth
 LEAST_GAIN: Final = 1.10  # below it the simpler plan is kept, so that the choice repeats
 ROUNDS: Final = 6
@@ -36,6 +40,7 @@ LONGEST_PROBE_S: Final = 20.0
 COMPILE_S: Final = 60.0  # on two cores; 8 s where inductor's cache on disk has it
 COMPILED_SHARE: Final = 0.2  # of a step's time that compiling may be hoped to save
 LONGEST_GRADIENT: Final = 5.0
+POOL: Final = 50  # batches within which rows of like length meet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +130,27 @@ def batches(inlet: Inlet, stored: Tensor, order: Tensor, batch: int, plan: StepP
         yield rows_B, arranged(inlet.open(stored[rows_B]), plan)
 
 
+def epoch_order(rows: int, batch: int, lengths: Tensor | None, draw: int) -> Tensor:
+    """Draw the order of an epoch: int64, the rows of each batch after those of the one before.
+
+    Where rows have *lengths*, int64 [N], a batch is as dear as its longest row. So the drawn order is cut into pools of
+    50 batches, each is sorted by length, and the batches are drawn once more: a row's companions are of its length,
+    and any of 50 batches' rows.
+
+    Args:
+        lengths: None where all rows are alike.
+        draw: seed of the order.
+    """
+    generator = torch.Generator().manual_seed(draw)
+    order = torch.randperm(rows, generator=generator)
+    if lengths is None or rows <= batch:
+        return order
+    order = order[: rows // batch * batch]
+    pools = [pool[lengths[pool].argsort(stable=True)] for pool in torch.split(order, POOL * batch)]
+    batches = torch.cat(pools).view(-1, batch)
+    return batches[torch.randperm(len(batches), generator=generator)].flatten()
+
+
 def arranged(features: Tensor, plan: StepPlan) -> Tensor:
     """Return *features* in the plan's memory format, which only images have."""
     if plan.channels_last and features.ndim == 4:
@@ -165,6 +191,18 @@ def align_state(optimizer: torch.optim.Optimizer) -> None:
                 state[name] = torch.empty_like(parameter).copy_(value).detach()
 
 
+def is_small(features: tuple[int, ...], batch: int, parameters: int, *, text: bool) -> bool:
+    """Tell whether the steps of a student are too small to be shared between threads, or to be worth a probe.
+
+    A rule and not a measurement, since sums in another order round differently, and a run must repeat.
+
+    Args:
+        features: of a row; see `Shape.features`.
+        parameters: of the student. What it does with a piece follows from them, not from a row's few ids.
+    """
+    return batch * parameters < SHARED_TEXTS if text else batch * math.prod(features) < SHARED_BATCH
+
+
 def probe_step(
     make_module: Callable[[], nn.Module],
     features: Tensor,
@@ -184,11 +222,12 @@ def probe_step(
         features: one training batch, [B, …], as the inlet opens it.
         steps_planned: steps of all trainings that will use the plan.
     """
-    if features.numel() < SHARED_BATCH or steps_planned < LEAST_STEPS:
+    if steps_planned < LEAST_STEPS:
         return Probe(plan=PLAIN, rates=())
-    images = features.ndim == 4
+    images, texts = features.ndim == 4, not features.is_floating_point()
     plans = [PLAIN, *([StepPlan(channels_last=True)] if images else []), StepPlan(channels_last=images, bf16=True)]
-    if device.type == "cuda":
+    # Batches of texts are of many lengths: each would be compiled, or recorded, anew.
+    if device.type == "cuda" and not texts:
         plans.append(replace(plans[-1], cuda_graph=True))
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -200,7 +239,7 @@ def probe_step(
         rates = _race(plans, steps_of, len(features))
         chosen = preferred(rates)
         planned_s = steps_planned * len(features) / chosen.rows_per_s
-        if device.type == "cpu" and _finds_compiler() and planned_s * COMPILED_SHARE > COMPILE_S:
+        if device.type == "cpu" and not texts and _finds_compiler() and planned_s * COMPILED_SHARE > COMPILE_S:
             duel = _compiled_duel(chosen.plan, steps_of, len(features))
             rates += duel[1:]
             if duel[1:]:

@@ -10,7 +10,7 @@ import torch
 
 from hpmkd_edge.bench.host import describe_host
 from hpmkd_edge.distill.lesson import Lesson
-from hpmkd_edge.distill.step import StepPlan, probe_step
+from hpmkd_edge.distill.step import StepPlan, is_small, probe_step
 from hpmkd_edge.plan.settings import Settings
 from hpmkd_edge.store.objects import Store
 from hpmkd_edge.students.family import Family, Shape, Size
@@ -27,17 +27,19 @@ def plan_for(
     host, device = describe_host(), lesson.labels.device
     accelerator = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     sides = (host.model, torch.get_num_threads(), accelerator, torch.__version__)
-    key = f"step plan {sides} {family.digest} {size} {shape} batch {settings.batch} epochs {settings.epochs}"
+    outline = f"{shape.features} {shape.classes} {'' if shape.lexicon is None else shape.lexicon.digest}"
+    key = f"step plan {sides} {family.digest} {size} {outline} batch {settings.batch} epochs {settings.epochs}"
     kept = store.read_text(key, kind="step plan")
     if kept is not None:
         return StepPlan(**json.loads(kept))
     features = lesson.inlet.open(lesson.views[0][: settings.batch])
+    small = is_small(shape.features, len(features), size.parameters, text=shape.lexicon is not None)
     probe = probe_step(
         lambda: family.build(size, shape, seed),
         features,
         shape.classes,
         device=device,
-        steps_planned=settings.epochs * max(1, len(lesson.labels) // settings.batch),
+        steps_planned=0 if small else settings.epochs * max(1, len(lesson.labels) // settings.batch),
     )
 
     def write(path: Path) -> None:

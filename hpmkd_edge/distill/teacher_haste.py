@@ -17,6 +17,7 @@ from hpmkd_edge.bench.host import describe_host
 from hpmkd_edge.distill.first_teacher import TrainedHere
 from hpmkd_edge.store.objects import Store
 from hpmkd_edge.tasks.task import Rows
+from hpmkd_edge.teachers.sequence_classifier import SequenceTeacher
 from hpmkd_edge.teachers.teacher import Teacher
 from hpmkd_edge.teachers.torch_file import TorchTeacher
 
@@ -34,7 +35,7 @@ def may_hasten(teacher: Teacher, rows: Rows, store: Store) -> bool:
     Asked once for a teacher and a machine, and then read back, so that a repeated run finds the same answers. For rows
     that students learn from; those that accuracy is measured on are always answered in the teacher's own precision.
     """
-    if not isinstance(teacher, TorchTeacher | TrainedHere) or len(rows) < WORTH_ROWS:
+    if not isinstance(teacher, SequenceTeacher | TorchTeacher | TrainedHere) or len(rows) < WORTH_ROWS:
         return False
     key = f"{teacher.digest} {describe_host().model} {torch.__version__} {torch.get_num_threads()}"
     kept = store.read_text(key, kind="teacher precision")
@@ -54,7 +55,7 @@ def may_hasten(teacher: Teacher, rows: Rows, store: Store) -> bool:
 
 def hastened(teacher: Teacher, rows: Rows) -> NDArray[np.float32]:
     """Return the teacher's logits [N, K], its products and convolutions in bfloat16."""
-    device = teacher.device if isinstance(teacher, TorchTeacher) else "cpu"
+    device = teacher.device if isinstance(teacher, SequenceTeacher | TorchTeacher) else "cpu"
     with torch.autocast(torch.device(device).type, torch.bfloat16):
         return teacher.logits(rows)
 

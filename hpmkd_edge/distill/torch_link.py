@@ -21,13 +21,15 @@ from tqdm import tqdm
 
 from hpmkd_edge.distill.epochs import epochs_of
 from hpmkd_edge.distill.lesson import Lesson
-from hpmkd_edge.distill.step import PLAIN, SHARED_BATCH, StepPlan, on_threads, threads_for
+from hpmkd_edge.distill.step import PLAIN, StepPlan, is_small, on_threads, threads_for
 from hpmkd_edge.distill.tabular_link import TabularTraining, may_compile
 from hpmkd_edge.distill.training import Training
 from hpmkd_edge.errors import Interrupted, TrainingFailed
 from hpmkd_edge.plan.settings import Settings
 from hpmkd_edge.progress import hidden
+from hpmkd_edge.students.family import count_parameters
 from hpmkd_edge.students.mlp import linear_layers
+from hpmkd_edge.students.text_inlet import TextInlet
 from hpmkd_edge.tracking.journal import Epoch, Tell, nobody
 
 log = logging.getLogger(__name__)
@@ -64,13 +66,14 @@ class Trained:
     schedule: str = "constant"
 
 
-def trains_alone(lesson: Lesson, settings: Settings) -> bool:
-    """Tell whether a batch is too small to be shared between threads.
+def trains_alone(lesson: Lesson, settings: Settings, parameters: int) -> bool:
+    """Tell whether a batch is too small to be shared between threads: two were up to 5 times slower beside other work.
 
-    Two threads were up to 5 times slower there beside other work. A rule and not a probe, since sums in another
-    order round differently, and a run must repeat.
+    Args:
+        parameters: of the student.
     """
-    return settings.batch * math.prod(lesson.inlet.features) < SHARED_BATCH
+    inlet = lesson.inlet
+    return is_small(inlet.features, settings.batch, parameters, text=isinstance(inlet, TextInlet))
 
 
 @contextmanager
@@ -145,7 +148,7 @@ def train_link(
         progress.seconds = before + time.monotonic() - began
         training.save(saved)
 
-    own = 1 if trains_alone(lesson, settings) else threads or torch.get_num_threads()
+    own = 1 if trains_alone(lesson, settings, count_parameters(module)) else threads or torch.get_num_threads()
     own = threads_for(plan, min(settings.batch, len(lesson.labels)), own)
     # Compiled trainings go side by side in threads of this process, and must leave what all of them share alone.
     apart = nullcontext() if compiled else _repeatable(own)

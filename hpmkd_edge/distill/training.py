@@ -17,7 +17,7 @@ from hpmkd_edge.distill.cuda_graph import CapturedStep, captured_step
 from hpmkd_edge.distill.lesson import Lesson
 from hpmkd_edge.distill.methods.table import check_shapes
 from hpmkd_edge.distill.objective import Objective, judged, label_loss, objective_of
-from hpmkd_edge.distill.step import LONGEST_GRADIENT, StepPlan, align_state, batches, forward, prepared
+from hpmkd_edge.distill.step import LONGEST_GRADIENT, StepPlan, align_state, batches, epoch_order, forward, prepared
 from hpmkd_edge.distill.taps import choose_tap, find_tap, list_taps, tapped
 from hpmkd_edge.distill.temperature import TemperatureState, advance, first_state, temperature
 from hpmkd_edge.plan.settings import Settings
@@ -38,9 +38,15 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
 
 def predict(module: nn.Module, lesson: Lesson, stored: Tensor) -> Tensor:
     """Return the logits [N, K] of *module*, in eval mode and float32, for stored rows."""
+    lengths = lesson.inlet.lengths(stored)
+    # Rows of like length together: a batch is as dear as its longest row.
+    order = None if lengths is None else lengths.argsort(stable=True)
     module.eval()
     with torch.inference_mode():
-        return torch.cat([module(lesson.inlet.open(batch)).float() for batch in torch.split(stored, VALIDATION_BATCH)])
+        rows = stored if order is None else stored[order]
+        answers = [module(lesson.inlet.open(batch)).float() for batch in torch.split(rows, VALIDATION_BATCH)]
+        logits = torch.cat(answers)
+        return logits if order is None else logits[order.argsort()]
 
 
 def _optimizer(modules: nn.Module, settings: Settings, plan: StepPlan) -> torch.optim.Optimizer:
@@ -167,7 +173,8 @@ class Training:
         epoch, device, rows = progress.epoch, lesson.labels.device, len(lesson.labels)
         draw, view = self.seed * 100_003 + epoch, lesson.view_of(epoch)
         steps = max(1, rows // settings.batch)
-        order = torch.randperm(rows, generator=torch.Generator().manual_seed(draw)).to(device)
+        lengths = lesson.inlet.lengths(lesson.views[view])
+        order = epoch_order(rows, settings.batch, None if lengths is None else lengths.cpu(), draw).to(device)
         heat = temperature(progress.temperature)
         kept = objective.kept_guides(steps, draw + 1)
         losses, on_labels = torch.zeros(2, steps, device=device)

@@ -29,19 +29,21 @@ from hpmkd_edge.distill.torch_link import Trained, train_link, trains_alone
 from hpmkd_edge.errors import Interrupted, TrainingFailed
 from hpmkd_edge.plan.settings import Settings
 from hpmkd_edge.store.objects import Store
+from hpmkd_edge.students.effort import effort_of
 from hpmkd_edge.students.family import Family, Shape, Size
 from hpmkd_edge.students.inherit import Start, begin, digest_of_weights
 from hpmkd_edge.students.mlp import linear_layers
+from hpmkd_edge.students.text_inlet import TextInlet
 from hpmkd_edge.tracking.journal import Journal, Tell, nobody
 
 log = logging.getLogger(__name__)
-
 
 # Of one thread of an AMD EPYC: seconds for a multiply-add of a residual student's training, and what a step costs
 # beside its arithmetic, in multiply-adds. They decide whether worker processes are worth their start, and for that need
 # not be right on other machines, but always the same: a training on other numbers of threads rounds differently.
 USUAL_S: Final = 6e-11
 STEP_COST: Final = 2e7
+UPDATE_COST: Final = 30  # multiply-adds that AdamW's update of a parameter takes as long as: it waits for memory
 CURVES: Final = ("losses", "accuracies", "temperatures")
 
 
@@ -267,9 +269,10 @@ class Workshop:
         settings, lesson, size = assignment.settings or self.settings, assignment.lesson, assignment.size
         compiled = may_compile(lesson, settings) and bool(linear_layers(self.family.build(size, self.shape, self.seed)))
         plan = PLAIN if compiled else self.plan_of(self.family, size)
-        threads = 1 if compiled or trains_alone(lesson, settings) else most_threads
+        threads = 1 if compiled or trains_alone(lesson, settings, size.parameters) else most_threads
         start = "random" if assignment.start is None else digest_of_weights(assignment.start.weights)
-        student = f"{self.family.digest} {size} from {start}{' compiled' if compiled else ''}"
+        read = "" if self.shape.lexicon is None else f" reading {self.shape.lexicon.digest}"
+        student = f"{self.family.digest} {size}{read} from {start}{' compiled' if compiled else ''}"
         key = key_of(lesson, settings, seed=self.seed, student=student, plan=plan, threads=threads)
         return Order(
             family=self.family,
@@ -358,10 +361,14 @@ def _arithmetic(order: Order) -> float:
     A convolutional network of p parameters does about p·H·W/7 an image; see `first_teacher.teacher_size`.
     """
     asked, settings = order.assignment, order.settings
-    features = asked.lesson.inlet.features
-    places = prod(features[1:]) / 7 if len(features) == 3 else 1.0
+    inlet, parameters = asked.lesson.inlet, asked.size.parameters
     steps = settings.epochs * max(1, len(asked.lesson.labels) // settings.batch)
-    return steps * (STEP_COST + settings.batch * asked.size.parameters * places)
+    if isinstance(inlet, TextInlet):  # most of its student's parameters are embeddings, which are only updated
+        pieces = float(inlet.lengths(asked.lesson.views[0]).float().mean())
+        a_row = effort_of(order.family, asked.size, order.shape).macs * pieces / inlet.length
+        return steps * (STEP_COST + UPDATE_COST * parameters + settings.batch * a_row)
+    places = prod(inlet.features[1:]) / 7 if len(inlet.features) == 3 else 1.0
+    return steps * (STEP_COST + settings.batch * parameters * places)
 
 
 def _beside(orders: Sequence[Order], workers: int) -> int:

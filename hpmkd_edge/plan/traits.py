@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpmkd_edge.kernels.metafeatures import describe_columns
-from hpmkd_edge.tasks.task import Images, Table, Task
+from hpmkd_edge.tasks.task import Images, Inputs, Table, Task, Texts
 
 # Rows that the moments are read off: enough for two digits of a mean, and no wait on millions of rows.
 MOST_ROWS: Final = 4096
@@ -25,16 +25,16 @@ class Traits:
     """Meta-features of a task and of the models on it; None where one is not known.
 
     Attributes:
-        kind: "images", "table", or "values": a table whose label is one. Only tasks of one kind are compared.
+        kind: "images", "table", "text", or "values": a table whose label is one. Only tasks of one kind are compared.
         rows: training rows.
         classes: 0 where values are learned.
-        features: columns of a table, or numbers in an image.
+        features: columns of a table, numbers in an image, or words in a sentence, in the mean.
         imbalance: rows of the most frequent class over those of the rarest that has any.
         majority: share of the most frequent class.
         label_entropy: in nats.
         mean, variance, skewness, kurtosis: each the mean of what the number columns, or the channels of pixels in
-            0 … 1, have; a normal distribution has kurtosis 0.
-        missing: share of the table's cells without a value.
+            0 … 1, have; of sentences ln(1 + characters) has them. A normal distribution has kurtosis 0.
+        missing: share of the table's cells without a value, or of empty sentences.
         categories: share of the columns that hold text.
         teacher_parameters, student_parameters: trained numbers.
         teacher_accuracy: share of the validation rows; of values R².
@@ -122,9 +122,7 @@ def traits_of(
     imbalance, majority, entropy = _class_facts(task) if task.goal == "classes" else (None, None, None)
     size = len(task.train)
     some_N = np.unique(np.linspace(0, size - 1, min(size, MOST_ROWS)).round().astype(np.int64))
-    inputs = task.train.inputs.take(some_N)
-    facts = _image_facts(inputs) if isinstance(inputs, Images) else _table_facts(inputs)
-    features, missing, categories, moments = facts
+    features, missing, categories, moments = _facts(task.train.inputs.take(some_N))
     # Of the columns or channels that have it: a constant has no skewness.
     known = [of_columns[~np.isnan(of_columns)] for of_columns in moments]
     mean, variance, skewness, kurtosis = (float(some.mean()) if len(some) else None for some in known)
@@ -162,6 +160,12 @@ def _class_facts(task: Task) -> tuple[float, float, float]:
     return float(present.max() / present.min()), float(shares.max()), float(-(shares * np.log(shares)).sum())
 
 
+def _facts(inputs: Inputs) -> tuple[int, float, float, NDArray[np.float64]]:
+    if isinstance(inputs, Images):
+        return _image_facts(inputs)
+    return _text_facts(inputs) if isinstance(inputs, Texts) else _table_facts(inputs)
+
+
 def _table_facts(table: Table) -> tuple[int, float, float, NDArray[np.float64]]:
     """Return columns, the share of missing cells, that of columns of words, and the moments [4, M] of those of numbers.
 
@@ -186,6 +190,16 @@ def _image_facts(images: Images) -> tuple[int, float, float, NDArray[np.float64]
         counts = sum(np.bincount(block, minlength=256) for block in blocks)
         moments.append(_moments(LEVELS, counts / pixels.size))
     return math.prod(images.pixels.shape[1:]), 0.0, 0.0, np.array(moments).T
+
+
+def _text_facts(texts: Texts) -> tuple[int, float, float, NDArray[np.float64]]:
+    """Return the same of sentences: their words in the mean, and the moments of their lengths, on a log scale."""
+    sentences = texts.strings()
+    lengths_N = np.array([len(sentence) for sentence in sentences], np.int64)
+    words = sum(len(sentence.split()) for sentence in sentences)
+    values, counts = np.unique(lengths_N, return_counts=True)
+    moments = _moments(np.log1p(values), counts / len(lengths_N))
+    return round(words / len(lengths_N)), float((lengths_N == 0).mean()), 0.0, np.array([moments]).T
 
 
 def _moments(values_V: NDArray[np.float64], shares_V: NDArray[np.float64]) -> tuple[float, float, float, float]:

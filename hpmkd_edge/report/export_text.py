@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from hpmkd_edge.export.passes.calibration import told
 from hpmkd_edge.exported import SCHEMA, Exported, Grade
 from hpmkd_edge.report.figures import NONE, megabytes, quantity, score, signed
 from hpmkd_edge.report.matrix import change_as_json, percent
@@ -95,7 +96,7 @@ def notes_of(exported: Exported) -> Iterator[str]:
     if made is not None:
         kept = f"; in float32 stay {', '.join(made.kept)}" if made.kept else ""
         yield (
-            f"Calibrated by {made.calibration} on {made.calibration_rows} rows,"
+            f"{told(made.calibration).capitalize()} on {made.calibration_rows} rows,"
             f" {made.layers - len(made.kept)} of {made.layers} layers in int8{kept}."
         )
         yield from made.failures

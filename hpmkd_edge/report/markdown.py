@@ -7,6 +7,7 @@ from typing import Final
 from hpmkd_edge.record import AnswersRecord, Report, RoundRecord
 from hpmkd_edge.report.answer_rows import by_class, disagreements, who_is_right, worst_first
 from hpmkd_edge.report.figures import SCORES, share
+from hpmkd_edge.report.length_rows import by_length
 from hpmkd_edge.report.model_rows import members, models
 from hpmkd_edge.report.points import points_of
 from hpmkd_edge.report.precisions import precisions
@@ -43,6 +44,7 @@ def to_markdown(report: Report) -> str:
         parts += ["To settle what is unknown, on the board:", f"```sh\n{report.board_command}\n```"]
     parts += section(against_teacher(report))
     parts.append("Latencies were taken interleaved, in one process; memory in a process of its own.")
+    parts += section(by_length(report.lengths))
     parts += section(models(points_of(report), report.data.goal))
     parts.append("A p90 is known to be at most so much, with 99 % confidence.")
     parts += section(teachers(report)) + section(probes(report))

@@ -11,6 +11,7 @@ from hpmkd_edge.benched import BenchRecord, ChangeRecord
 from hpmkd_edge.distilled import Distilled
 from hpmkd_edge.errors import unknown
 from hpmkd_edge.evidence import Evidence
+from hpmkd_edge.finetuned import Finetuned
 from hpmkd_edge.history import HistoryRecord
 from hpmkd_edge.manifest import Manifest
 from hpmkd_edge.planned import Plan
@@ -32,6 +33,7 @@ SCHEMAS: Final[dict[str, type[Any]]] = {
     "bench-change": BenchChange,
     "history": HistoryRecord,
     "manifest": Manifest,
+    "finetuned": Finetuned,
 }
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from hpmkd_edge.distilled import Distilled
 from hpmkd_edge.record import Report
 from hpmkd_edge.report.figures import SCORES
+from hpmkd_edge.report.length_rows import by_length
 from hpmkd_edge.report.precisions import precisions
 from hpmkd_edge.report.rows import (
     Grid,
@@ -52,6 +53,8 @@ def show(report: Report) -> None:
         _race(console, turn, round_title(turn), report.data.goal, turn.reason)
         if len(turn.precisions) > 1:
             show_grid(console, precisions(turn, report.data.goal))
+    if report.lengths:
+        show_grid(console, by_length(report.lengths))
     _verdict(console, report.verdict)
     _notes(console, report.notes)
     if report.board_command is not None:

@@ -15,8 +15,7 @@ from typing import Final
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hpmkd_edge.errors import BadStudent
-from hpmkd_edge.students.family import Shape, Size
+from hpmkd_edge.students.family import Shape, Size, cannot_learn
 from hpmkd_edge.students.rungs import build_seeded, sorted_rungs
 
 # No gap above 1.6 times the parameters, but for the first: between 3×1 and 4×1 there is no width.
@@ -109,15 +108,15 @@ class Convolution:
     block: Callable[[int, int, int], nn.Module]
 
     def _make(self, shape: Shape, width: int, depth: int) -> nn.Module:
-        if len(shape.features) != 3:
-            raise BadStudent(f"the {self.name} family learns images; this task is a table: use --student mlp.")
+        if shape.kind != "images":
+            raise cannot_learn(self.name, "images", shape)
         return ThreeStages(shape, width, depth, self.block)
 
     def ladder(self, shape: Shape) -> tuple[Size, ...]:
         """Return the sizes for *shape*, fewest parameters first.
 
         Raises:
-            BadStudent: the task is a table.
+            BadStudent: the task is no images.
         """
         return sorted_rungs(self.name, self.rungs, lambda width, depth: self._make(shape, width, depth))
 
@@ -125,7 +124,7 @@ class Convolution:
         """Return a module from [N, C, H, W] to logits [N, K].
 
         Raises:
-            BadStudent: the task is a table.
+            BadStudent: the task is no images.
         """
         return build_seeded(lambda: self._make(shape, size.width, size.depth), seed)
 

@@ -16,7 +16,7 @@ class Effort:
     """The work of one row.
 
     Attributes:
-        macs: multiply-adds.
+        macs: multiply-adds; to look up an embedding is none.
         layers: calls of modules that hold weights and no other module.
     """
 
@@ -34,9 +34,9 @@ def effort_of(family: Family, size: Size, shape: Shape) -> Effort:
     """
     module = family.build(size, shape, 0).eval()
     try:
-        return _counted(module.to("meta"), torch.zeros((1, *shape.features), device="meta"))
+        return _counted(module.to("meta"), shape.example(1).to("meta"))
     except (RuntimeError, NotImplementedError):  # a user's forward may read values, which the meta device has not
-        return _counted(family.build(size, shape, 0).eval(), torch.zeros((1, *shape.features)))
+        return _counted(family.build(size, shape, 0).eval(), shape.example(1))
 
 
 def _counted(module: nn.Module, row: torch.Tensor) -> Effort:

@@ -31,9 +31,10 @@ def inherited(student: nn.Module, larger: nn.Module, source: str) -> Start | Non
 
     A tensor of the same name is cut to its leading channels, the same ones in every layer, so that what one layer
     gives the next one still expects. A sum over fewer inputs is smaller, so weights that mix inputs grow by the ratio's
-    root, as their initial variance would have.
+    root, as their initial variance would have. An embedding is looked up, not summed, and stays as it is.
     """
     own, other = student.state_dict(), larger.state_dict()
+    looked_up = {f"{name}.weight" for name, part in student.named_modules() if isinstance(part, nn.Embedding)}
     weights: dict[str, Tensor] = {}
     for name, value in own.items():
         source_value = other.get(name)
@@ -42,7 +43,7 @@ def inherited(student: nn.Module, larger: nn.Module, source: str) -> Start | Non
         if any(least > most for least, most in zip(value.shape, source_value.shape, strict=True)):
             continue
         cut = source_value[tuple(slice(0, side) for side in value.shape)].clone()
-        if value.ndim > 1:
+        if value.ndim > 1 and name not in looked_up:
             entering = source_value[0].numel() / max(value[0].numel(), 1)
             cut *= entering**0.5
         weights[name] = cut.to(value.dtype)

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from hpmkd_edge.students.family import Shape
+from hpmkd_edge.students.lexicon import Lexicon, lexicon_of
+from hpmkd_edge.students.text_inlet import TextInlet
 from hpmkd_edge.tasks.encoding import Encoding, encode, fit_encoding
-from hpmkd_edge.tasks.task import MISSING_NUMBER, Images, Inputs, Table, Task
+from hpmkd_edge.tasks.task import MISSING_NUMBER, Images, Inputs, Table, Task, Texts
 from hpmkd_edge.tasks.values import Scale, scale_of
 
 
@@ -54,6 +56,9 @@ class ImageInlet:
         # channels_last, which another process does not get to see.
         return torch.from_numpy(inputs.pixels.transpose(0, 3, 1, 2).copy(order="C"))
 
+    def lengths(self, stored: Tensor) -> None:
+        """None: all rows are alike."""
+
     def open(self, stored_NCHW: Tensor) -> Tensor:
         """Return stored rows as features: float32 [N, C, H, W]."""
         shape = (1, -1, 1, 1)
@@ -93,19 +98,36 @@ class TableInlet:
         assert isinstance(inputs, Table)
         return torch.from_numpy(encode(self.encoding, inputs))
 
+    def lengths(self, stored: Tensor) -> None:
+        """None: all rows are alike."""
+
     def open(self, stored_NF: Tensor) -> Tensor:
         """Return stored rows as features: the same."""
         return stored_NF
 
 
-Inlet = ImageInlet | TableInlet
+Inlet = ImageInlet | TableInlet | TextInlet
 
 
-def fit_inlet(task: Task) -> Inlet:
-    """Fit the inlet of *task* on its training rows."""
+def fit_inlet(task: Task, lexicon: Lexicon | None = None) -> Inlet:
+    """Fit the inlet of *task* on its training rows.
+
+    Args:
+        lexicon: of texts; None trains a WordPiece on them.
+
+    Raises:
+        BadConfiguration: what texts need is not installed.
+    """
     inputs = task.train.inputs
     if isinstance(inputs, Table):
         return TableInlet(encoding=fit_encoding(inputs), scale=scale_of(task))
+    if isinstance(inputs, Texts):
+        known = lexicon_of(inputs) if lexicon is None else lexicon
+        return TextInlet(lexicon=known, length=known.cut)
+    return _fit_images(inputs)
+
+
+def _fit_images(inputs: Images) -> ImageInlet:
     pixels = inputs.pixels
     # Means over bytes by histogram: no float copy of the whole set.
     means, deviations = [], []
@@ -120,4 +142,5 @@ def fit_inlet(task: Task) -> Inlet:
 
 def shape_of(inlet: Inlet, task: Task) -> Shape:
     """Return what a student of *task* takes and gives."""
-    return Shape(features=inlet.features, classes=task.outputs)
+    lexicon = inlet.lexicon if isinstance(inlet, TextInlet) else None
+    return Shape(features=inlet.features, classes=task.outputs, lexicon=lexicon)

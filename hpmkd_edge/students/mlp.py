@@ -8,7 +8,7 @@ from typing import Final
 
 from torch import nn
 
-from hpmkd_edge.students.family import Shape, Size
+from hpmkd_edge.students.family import Shape, Size, cannot_learn
 from hpmkd_edge.students.rungs import build_seeded, sorted_rungs
 
 RUNGS: Final = (
@@ -18,6 +18,8 @@ RUNGS: Final = (
 
 
 def _perceptron(shape: Shape, width: int, depth: int) -> nn.Module:
+    if shape.kind == "text":
+        raise cannot_learn("mlp", "tables and images", shape)
     layers: list[nn.Module] = [nn.Flatten()]
     entering = prod(shape.features)
     for _ in range(depth):
@@ -51,9 +53,17 @@ class Mlp:
     digest: str = "mlp-1"
 
     def ladder(self, shape: Shape) -> tuple[Size, ...]:
-        """Return the sizes for *shape*, fewest parameters first."""
+        """Return the sizes for *shape*, fewest parameters first.
+
+        Raises:
+            BadStudent: the task is text.
+        """
         return sorted_rungs(self.name, RUNGS, lambda width, depth: _perceptron(shape, width, depth))
 
     def build(self, size: Size, shape: Shape, seed: int) -> nn.Module:
-        """Return a module from [N, *features] to logits [N, classes]."""
+        """Return a module from [N, *features] to logits [N, classes].
+
+        Raises:
+            BadStudent: the task is text.
+        """
         return build_seeded(lambda: _perceptron(shape, size.width, size.depth), seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -11,8 +12,10 @@ from torch import nn
 from hpmkd_edge.errors import BadStudent
 from hpmkd_edge.students.family import Size, count_parameters
 
+Module = TypeVar("Module", bound=nn.Module)
 
-def build_seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
+
+def build_seeded(make: Callable[[], Module], seed: int) -> Module:
     """Call *make* with torch's generator at *seed*, and leave the generator as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -24,8 +24,9 @@ class UserFamily:
     """The modules that a function of the user returns for a width.
 
     The function is called as `function(width)`, and with the keywords `features` (the shape of one row's features,
-    (C, H, W) or (F,)) and `classes` where its signature names them. It returns a module from [N, *features] to
-    logits [N, classes].
+    (C, H, W) or (F,), or of texts (L,), the most pieces of a row), `classes`, and of texts `pieces` (how many ids
+    there are) where its signature names them. It returns a module from [N, *features] to logits [N, classes]; of texts
+    from ids int64 [N, T], T <= L, padded at the right with 0.
     """
 
     name: str
@@ -38,6 +39,8 @@ class UserFamily:
 
     def _make(self, shape: Shape, width: int) -> nn.Module:
         offered: dict[str, Any] = {"features": shape.features, "classes": shape.classes}
+        if shape.lexicon is not None:
+            offered["pieces"] = shape.lexicon.pieces
         function = self.file.get(self.file.function)
         named = inspect.signature(function).parameters
         try:
@@ -66,7 +69,7 @@ class UserFamily:
         try:
             # Dropout draws numbers, which the caller's generator must not miss.
             with torch.random.fork_rng(devices=[]), torch.no_grad():
-                answer = module.train(training)(torch.zeros(2, *shape.features))
+                answer = module.train(training)(shape.example(2))
         except Exception as error:  # the user's code may raise anything
             raise BadStudent(
                 f"{self.name} does not take features of shape {(2, *shape.features)} in {mode} mode: "

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -56,10 +57,9 @@ def column_of(name: str, values_N: pyarrow.ChunkedArray, meaning: Meaning | None
         column = _category(name, words_N)
         _refuse_identifier(column)
         return column
-    found = "text that is not UTF-8" if types.is_binary(kind) else str(kind)
     raise BadData(
-        f"column {name!r} holds {found}; numbers, booleans or text are needed, or --schema to drop it or to call it a "
-        "category."
+        f"column {name!r} holds {_found(kind)}; numbers, booleans or text are needed, or --schema to drop it or to "
+        "call it a category."
     )
 
 
@@ -141,7 +141,7 @@ def labels_of(name: str, values_N: pyarrow.ChunkedArray) -> NDArray[Any]:
         return np.asarray(column.to_numpy())
     if types.is_floating(column.type) or types.is_decimal(column.type):
         return np.asarray(column.cast(pyarrow.float64(), safe=False).to_numpy())
-    raise BadData(f"label column {name!r} holds {column.type}; text, whole numbers or booleans are needed.")
+    raise BadData(f"label column {name!r} holds {_found(column.type)}; text, whole numbers or booleans are needed.")
 
 
 def identifiers_of(name: str, values_N: pyarrow.ChunkedArray) -> Identifiers:
@@ -165,6 +165,19 @@ def identifiers_of(name: str, values_N: pyarrow.ChunkedArray) -> Identifiers:
         row = int(order_N[again_N[0] + 1])
         raise BadData(f"row {row + 1} of the id column {name!r} holds {names_N[row]!r} again; each is needed once.")
     return Identifiers(name=name, values=names_N)
+
+
+def _found(kind: pyarrow.DataType) -> str:
+    from pyarrow import types
+
+    # pyarrow reads text of a CSV file as bytes where it is not UTF-8.
+    return "text that is not UTF-8" if types.is_binary(kind) else str(kind)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first five of *names*, and how many there are more."""
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(map(repr, names[:5])) + more
 
 
 def _category(name: str, values_N: NDArray[Any]) -> Column:
@@ -219,7 +232,7 @@ def _refuse_identifier(column: Column) -> None:
     if distinct > IDENTIFIER_WORDS and distinct > IDENTIFIER_SHARE * rows:
         raise BadData(
             f"column {column.name!r} holds {distinct:,} distinct words in {rows:,} rows, as a name of each row does; "
-            "leave it out, or say what it is by --schema: drop, id, or category."
+            f"--text {column.name} learns from it as sentences, or say what it is by --schema: drop, id, or category."
         )
 
 

@@ -73,7 +73,7 @@ def read_folder(path: Path) -> Reading:
     class_folders = [folder for top in split_folders for folder in _folders(top)] if split_folders else tops
     files = [file for folder in class_folders for file in _images(folder)]
     if not files:
-        raise BadData(f"{path.absolute()} holds no class folders of images; one folder a class is needed.")
+        raise BadData(f"{path.absolute()} holds no class folders of images and no table train.*; one is needed.")
     classes = np.array([file.parent.name for file in files], object)
     parts = np.array([file.parent.parent.name for file in files], object)
     names = ", ".join(folder.name for folder in split_folders)

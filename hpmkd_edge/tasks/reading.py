@@ -18,12 +18,14 @@ class Reading:
         labels: of the same N rows.
         split: the split that the source brings, or None.
         identifiers: what names the rows, or None.
+        notes: sentences for the report: how the source was understood.
     """
 
     inputs: Inputs
     labels: Labels
     split: Split | None
     identifiers: Identifiers | None = None
+    notes: tuple[str, ...] = ()
 
 
 def cause_of(error: BaseException) -> str:

@@ -15,17 +15,20 @@ from numpy.typing import NDArray
 
 from hpmkd_edge.errors import BadConfiguration, BadData, nearest
 from hpmkd_edge.tasks.archives import read_archive
+from hpmkd_edge.tasks.columns import listed
 from hpmkd_edge.tasks.images import read_digits, read_folder
 from hpmkd_edge.tasks.reading import Reading, cause_of
 from hpmkd_edge.tasks.schema import NOTHING_SAID, Schema, read_schema, refuse_schema
 from hpmkd_edge.tasks.splitting import TEST, TRAIN, VALIDATION, complete_split
+from hpmkd_edge.tasks.table_files import TABLES, ending_of
+from hpmkd_edge.tasks.table_folders import table_parts
 from hpmkd_edge.tasks.tables import read_table
-from hpmkd_edge.tasks.task import Column, Goal, Images, Inputs, Rows, Table, Task
+from hpmkd_edge.tasks.task import Column, Goal, Images, Inputs, Rows, Table, Task, Texts
+from hpmkd_edge.tasks.texts import text_notes
 from hpmkd_edge.tasks.values import check_varied
 
 EMBEDDED: Final[dict[str, Callable[[], Reading]]] = {"digits": read_digits}
-TABLES: Final = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
-ENDINGS: Final = (*TABLES, ".npz")
+ARCHIVE: Final = ".npz"
 
 
 def open_task(
@@ -36,22 +39,25 @@ def open_task(
     split_seed: int = 0,
     schema: str | None = None,
     goal: Goal | None = None,
+    text: str | None = None,
 ) -> Task:
     """Read a data set and part its rows.
 
     Without a split of its own, 15 % of each class, or of all rows where values are learned, are test,
-    15 % validation and the rest train; a split of its own without validation rows gives 15 % of train
-    to validation. Rows of a split keep the order of the source, and `positions` are 0-based places in
-    it: rows of the file, the sorted paths of a folder, train then validation then test of an archive that is split.
+    15 % validation and the rest train; a split of its own without validation rows, or without test rows, gives
+    15 % of train to them. Rows of a split keep the order of the source, and `positions` are 0-based places in
+    it: rows of the file, the sorted paths of a folder, train then validation then test of an archive or of a folder
+    of tables that is split.
 
     Args:
         data: the name of an embedded set (digits), a .csv, .tsv (or .gz of them), .parquet or .npz
-            file, or a folder of class folders of images.
+            file, a folder of train, validation (val, valid, dev) and test tables, or one of class folders of images.
         label: the column or array to be learned: needed for a table, by default y or labels in .npz.
         split: a column or array of train, validation (val, valid) and test.
         split_seed: 0 or more; decides every row that is drawn.
         schema: a file that says what columns of a table mean; see `schema.read_schema`.
         goal: whether labels are classes or values; None for what the labels suggest, see `labels.read_labels`.
+        text: the column of sentences to learn from; None for the only column there is, if it holds sentences.
 
     Raises:
         BadConfiguration: a flag is missing or cannot be used with this data.
@@ -61,24 +67,28 @@ def open_task(
         raise BadConfiguration(f"the split seed is {split_seed}; 0 or more is needed.")
     meanings = NOTHING_SAID if schema is None else read_schema(Path(schema))
     try:
-        name, reading = _read(data, label, split, meanings, goal)
+        name, reading = _read(data, label, split, meanings, goal, text)
     except OSError as error:
         raise BadData(f"{data} cannot be read: {cause_of(error)}.") from error
-    labels, identifiers = reading.labels, reading.identifiers
+    labels, identifiers, notes = reading.labels, reading.identifiers, reading.notes
     parted = complete_split(reading.split, labels.codes, labels.classes, split_seed)
     places = [np.flatnonzero(parted.parts == part).astype(np.int64, copy=False) for part in (TRAIN, VALIDATION, TEST)]
     inputs = reading.inputs
+    parts: Sequence[Inputs]
     if isinstance(inputs, Table):
         columns = list(inputs.columns)
         del reading, inputs
-        parts: Sequence[Inputs] = _part_columns(columns, places)
+        parts = tables = _part_columns(columns, places)
+        notes += _constants(tables[0])
+    elif isinstance(inputs, Texts):
+        parts = texts = [inputs.take(rows_N) for rows_N in places]
+        notes += text_notes(*texts)
     else:
         parts = [inputs.take(rows_N) for rows_N in places]
     train, validation, test = (
         Rows(inputs=part, labels=labels.codes[rows_N], positions=rows_N)
         for part, rows_N in zip(parts, places, strict=True)
     )
-    notes = _constants(train.inputs) if isinstance(train.inputs, Table) else ()
     task = Task(
         name=name,
         source=data,
@@ -96,11 +106,16 @@ def open_task(
     return task
 
 
-def _read(data: str, label: str | None, split: str | None, schema: Schema, goal: Goal | None) -> tuple[str, Reading]:
+def _read(
+    data: str, label: str | None, split: str | None, schema: Schema, goal: Goal | None, text: str | None
+) -> tuple[str, Reading]:
     """Return a short name of *data* and what its reader found."""
     path = Path(data)
+    if data not in EMBEDDED and path.is_dir() and _is_of_tables(path, label):
+        return path.resolve().name, read_table(path, label, split, schema, goal=goal, text=text)
     if data in EMBEDDED or path.is_dir():
         refuse_schema(schema, data)
+        _refuse_text(text, data)
         for flag, value in (("--label", label), ("--split", split)):
             if value is not None:
                 raise BadConfiguration(
@@ -115,19 +130,31 @@ def _read(data: str, label: str | None, split: str | None, schema: Schema, goal:
         )
     if not path.is_file():
         raise BadData(f"{path} is neither a file nor a folder; a file or a folder is needed.")
-    lower = path.name.lower()
-    ending = max((known for known in ENDINGS if lower.endswith(known)), key=len, default=None)
+    table = ending_of(path)
+    ending = table or (ARCHIVE if path.name.lower().endswith(ARCHIVE) else None)
     if ending is None:
         found = path.suffix or "no suffix"
-        raise BadData(f"{path} has {found}; {', '.join(ENDINGS)} or a folder of images is needed.")
+        raise BadData(f"{path} has {found}; {', '.join((*TABLES, ARCHIVE))} or a folder of images is needed.")
     if path.stat().st_size == 0:
         raise BadData(f"{path.absolute()} is empty; rows are needed.")
-    if ending in TABLES:
-        reading = read_table(path, label, split, schema, goal=goal)
+    if table is not None:
+        reading = read_table(path, label, split, schema, goal=goal, text=text)
     else:
         refuse_schema(schema, data)
+        _refuse_text(text, data)
         reading = read_archive(path, label, split, goal=goal)
     return path.name[: -len(ending)] or path.name, reading
+
+
+def _is_of_tables(folder: Path, label: str | None) -> bool:
+    """Return whether *folder* holds tables: a folder of class folders, which needs no label, may hold some too."""
+    has_folders = any(entry.is_dir() and not entry.name.startswith(".") for entry in folder.iterdir())
+    return (label is not None or not has_folders) and bool(table_parts(folder))
+
+
+def _refuse_text(text: str | None, data: str) -> None:
+    if text is not None:
+        raise BadConfiguration(f"--text {text} is for a table, and {data} is none; leave it out.")
 
 
 def _part_columns(columns: list[Column], places: Sequence[NDArray[np.int64]]) -> list[Table]:
@@ -151,10 +178,9 @@ def _constants(table: Table) -> tuple[str, ...]:
         raise BadData("no column has two different values in the training rows; one that varies is needed.")
     if not same:
         return ()
-    named = ", ".join(map(repr, same[:5])) + (f" and {len(same) - 5} more" if len(same) > 5 else "")
     return (
-        f"One value in all training rows, so nothing to learn from, and 0 to the student: {named}; --schema can drop"
-        " what is of no use.",
+        f"One value in all training rows, so nothing to learn from, and 0 to the student: {listed(same)}; --schema can"
+        " drop what is of no use.",
     )
 
 
@@ -168,16 +194,18 @@ def _digest(classes: tuple[str, ...], splits: Sequence[Rows]) -> str:
     """Return sha256 over class names, inputs, labels and split, in hex."""
     digest = hashlib.sha256(json.dumps([classes, [len(rows) for rows in splits]]).encode())
     for rows in splits:
-        inputs = rows.inputs
-        shape: Sequence[object] = (
-            inputs.pixels.shape
-            if isinstance(inputs, Images)
-            else [(column.name, _kind(column)) for column in inputs.columns]
-        )
-        digest.update(json.dumps(shape).encode())
-        for array in (rows.positions, rows.labels, *_arrays(inputs)):
+        digest.update(json.dumps(_shape(rows.inputs)).encode())
+        for array in (rows.positions, rows.labels, *_arrays(rows.inputs)):
             digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
+
+
+def _shape(inputs: Inputs) -> Sequence[object]:
+    if isinstance(inputs, Images):
+        return inputs.pixels.shape
+    if isinstance(inputs, Texts):
+        return ["text"]
+    return [(column.name, _kind(column)) for column in inputs.columns]
 
 
 def _kind(column: Column) -> str:
@@ -188,6 +216,9 @@ def _arrays(inputs: Inputs) -> Iterator[NDArray[Any]]:
     """Yield arrays of numbers that tell *inputs* from any others of their shape."""
     if isinstance(inputs, Images):
         yield inputs.pixels
+        return
+    if isinstance(inputs, Texts):
+        yield from inputs.blocks()
         return
     for column in inputs.columns:
         if column.kind == "number" or not column.holds_text:

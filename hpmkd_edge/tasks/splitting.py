@@ -63,7 +63,7 @@ def named_split(values_N: NDArray[Any], origin: str) -> Split:
 
 
 def complete_split(split: Split | None, labels_N: NDArray[Any], classes: tuple[str, ...], seed: int) -> Split:
-    """Return the data's own *split*, with validation rows drawn where it has none, or a drawn split.
+    """Return the data's own *split*, with validation or test rows drawn where it has none, or a drawn split.
 
     Rows are drawn class by class; without *classes*, where values are learned, from all rows alike.
 
@@ -75,18 +75,18 @@ def complete_split(split: Split | None, labels_N: NDArray[Any], classes: tuple[s
     if split is None:
         return _draw_all(labels_N, classes, seed)
     sizes = np.bincount(split.parts, minlength=len(PARTS))
-    for needed in (TRAIN, TEST):
-        if not sizes[needed]:
-            raise BadData(
-                f"the split has no {PARTS[needed]} rows ({split.rule[:-1]}); train and test are needed, and "
-                "validation may be drawn from train."
-            )
+    if not sizes[TRAIN] or not sizes[VALIDATION] + sizes[TEST]:
+        raise BadData(
+            f"the split has no {PARTS[TEST if sizes[TRAIN] else TRAIN]} rows ({split.rule[:-1]}); train is needed, and "
+            "test or validation: the other may be drawn from train."
+        )
     in_train = np.bincount(labels_N[split.parts == TRAIN], minlength=len(classes))
     if not in_train.all():
         absent = int((in_train == 0).argmax())
         part = PARTS[int(split.parts[(labels_N == absent).argmax()])]
         raise BadData(f"class {classes[absent]!r} is in {part}, never in train; train rows of it are needed.")
-    return split if sizes[VALIDATION] else _draw_validation(split, labels_N, classes, seed)
+    absent_parts = [part for part in (VALIDATION, TEST) if not sizes[part]]
+    return _draw_part(absent_parts[0], split, labels_N, classes, seed) if absent_parts else split
 
 
 def _draw_all(labels_N: NDArray[np.int64], classes: tuple[str, ...], seed: int) -> Split:
@@ -115,21 +115,22 @@ def _phrases(classes: tuple[str, ...]) -> tuple[str, str]:
     return (" of each class", ", class after class") if classes else ("", "")
 
 
-def _draw_validation(split: Split, labels_N: NDArray[np.int64], classes: tuple[str, ...], seed: int) -> Split:
+def _draw_part(part: int, split: Split, labels_N: NDArray[np.int64], classes: tuple[str, ...], seed: int) -> Split:
+    """Return *split* with rows of *part* drawn from train."""
     parts = split.parts.copy()
     for rows_n in _shuffled(labels_N, np.flatnonzero(parts == TRAIN), seed):
         # A class with one train row keeps it: without it, nothing could be learned.
         count = _held_out(len(rows_n)) if len(rows_n) > 1 else 0
-        parts[rows_n[:count]] = VALIDATION
-    if not (parts == VALIDATION).any():
+        parts[rows_n[:count]] = part
+    if not (parts == part).any():
         who = "no class has two train rows" if classes else "there is one train row"
-        raise BadData(f"{who}; at least two are needed, to draw validation from.")
+        raise BadData(f"{who}; at least two are needed, to draw {PARTS[part]} from.")
     each, after = _phrases(classes)
     return Split(
         parts=parts,
         rule=f"{split.rule[:-1]}; the train rows{each}, in the order of the data, are permuted by "
         f"numpy.random.default_rng({seed}){after}, and the first {HELD_OUT_PERCENT} % (rounded "
-        "half up, at least one of two) are validation.",
+        f"half up, at least one of two) are {PARTS[part]}.",
     )
 
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+import re
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
+from hpmkd_edge.errors import BadData
 from hpmkd_edge.progress import hidden
 from hpmkd_edge.tasks.columns import to_float32
+from hpmkd_edge.tasks.quoting import has_quoted_cells
+from hpmkd_edge.tasks.reading import cause_of
 
 if TYPE_CHECKING:
     import pyarrow
 
-# pyarrow guesses the types of a CSV file from its first block.
+TABLES: Final = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
+# pyarrow guesses the types of a CSV file from its first block. A row must lie in one block, or in two neighbors.
 BLOCK_BYTES: Final = 16 << 20
 # Smaller files are read before a bar could be seen.
 BAR_BYTES: Final = 8 << 20
@@ -74,6 +80,26 @@ class DelimitedTable:
         return self.columns.pop(name)
 
 
+def ending_of(path: Path) -> str | None:
+    """Return the ending that says which table *path* is, or None where it is none."""
+    return max((known for known in TABLES if path.name.lower().endswith(known)), key=len, default=None)
+
+
+@contextmanager
+def named_errors(path: Path) -> Iterator[None]:
+    """Turn what pyarrow finds in *path* into a sentence.
+
+    Raises:
+        BadData: the sentence.
+    """
+    import pyarrow
+
+    try:
+        yield
+    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
+        raise BadData(f"{path} cannot be read: {_sentence(error)}") from error
+
+
 def open_parquet(path: Path) -> ParquetTable:
     """Open a Parquet file.
 
@@ -86,16 +112,20 @@ def open_parquet(path: Path) -> ParquetTable:
     return ParquetTable(file=parquet.ParquetFile(path, memory_map=False))
 
 
-def read_delimited(path: Path, *, exact: Container[str | None], as_text: tuple[str, ...]) -> DelimitedTable:
+def read_delimited(
+    path: Path, *, exact: Container[str | None], as_text: tuple[str, ...], as_bytes: tuple[str, ...] = ()
+) -> DelimitedTable:
     """Read a CSV or TSV file (plain or .gz) block by block; numbers are kept in float32.
 
-    Where a later block contradicts the types of the first, the file is read again at once: that takes more
-    memory, and finds the type that fits all.
+    In a TSV file whose quotes are characters of its text, each line is a row; see `quoting`. Where a later
+    block contradicts the types of the first, the file is read again at once: that takes more memory, and finds the
+    type that fits all.
 
     Args:
         path: an existing file.
         exact: columns whose numbers keep their type: labels and categories.
         as_text: columns whose cells are kept as they are spelled.
+        as_bytes: columns of text that the caller decodes.
 
     Raises:
         pyarrow.ArrowException: a row or a text is broken.
@@ -104,11 +134,14 @@ def read_delimited(path: Path, *, exact: Container[str | None], as_text: tuple[s
     import pyarrow
     from pyarrow import csv
 
+    tabs = ".tsv" in path.name.lower()
+    quoted = not tabs or has_quoted_cells(path)
+    kinds = {**dict.fromkeys(as_text, pyarrow.string()), **dict.fromkeys(as_bytes, pyarrow.binary())}
     options: dict[str, Any] = {
         "parse_options": csv.ParseOptions(
-            delimiter="\t" if ".tsv" in path.name.lower() else ",", newlines_in_values=True
+            delimiter="\t" if tabs else ",", quote_char='"' if quoted else False, newlines_in_values=quoted
         ),
-        "convert_options": csv.ConvertOptions(column_types=dict.fromkeys(as_text, pyarrow.string())),
+        "convert_options": csv.ConvertOptions(column_types=kinds),
     }
     # One thread: with several, the message about a broken row has no row number.
     one_thread = csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES)
@@ -118,7 +151,7 @@ def read_delimited(path: Path, *, exact: Container[str | None], as_text: tuple[s
     except pyarrow.ArrowInvalid as error:
         if "CSV conversion error" not in str(error):
             raise
-        whole = csv.read_csv(path, read_options=csv.ReadOptions(use_threads=False), **options)
+        whole = csv.read_csv(path, read_options=one_thread, **options)
         # Not a dict of a table with a name twice: the caller looks at the names first.
         columns = dict(zip(whole.column_names, whole.columns, strict=True))
         return DelimitedTable(names=tuple(whole.column_names), rows=whole.num_rows, columns=columns)
@@ -156,3 +189,22 @@ def _narrowed(name: str, values: pyarrow.Array, first_row: int) -> pyarrow.Array
     halves = np.ascontiguousarray(to_float32(name, np.asarray(doubles), first_row))
     # Not pyarrow.array, which imports pandas where that is installed, for a third of a second.
     return pyarrow.Array.from_buffers(pyarrow.float32(), len(halves), [None, pyarrow.py_buffer(halves)])
+
+
+def _sentence(error: Exception) -> str:
+    """Turn pyarrow's message into the rest of a sentence."""
+    text = cause_of(error)
+    ragged = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", text)
+    if ragged:
+        row, needed, found = map(int, ragged.groups())
+        fields = "1 field" if found == 1 else f"{found} fields"
+        return f"row {row - 1} has {fields}; {needed} are needed, as in the header."
+    if isinstance(error, UnicodeDecodeError):
+        return "it holds text that is not UTF-8; UTF-8 is needed."
+    if "straddl" in text:
+        return (
+            f"a row is longer than {BLOCK_BYTES >> 20} MB, or has a quote that nothing closes; shorter ones are needed."
+        )
+    if "Empty CSV" in text:
+        return "it holds no rows; a header and rows are needed."
+    return f"{text}."

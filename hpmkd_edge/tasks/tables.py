@@ -1,11 +1,12 @@
-"""Tables: CSV, TSV and Parquet files, and 2-D arrays, as columns of numbers and categories."""
+"""Tables: CSV, TSV and Parquet files, and 2-D arrays, as columns of numbers and categories, or as sentences."""
 
 # Shape suffixes: N = rows, M = columns.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -13,45 +14,78 @@ from numpy.typing import NDArray
 
 from hpmkd_edge.errors import BadConfiguration, BadData, nearest
 from hpmkd_edge.progress import hidden
-from hpmkd_edge.tasks.columns import TEXT, column_of, decoded, identifiers_of, labels_of, number_column, words_of
+from hpmkd_edge.tasks.columns import (
+    TEXT,
+    column_of,
+    decoded,
+    identifiers_of,
+    labels_of,
+    listed,
+    number_column,
+    words_of,
+)
 from hpmkd_edge.tasks.labels import read_labels
-from hpmkd_edge.tasks.reading import Reading, cause_of
+from hpmkd_edge.tasks.reading import Reading
 from hpmkd_edge.tasks.schema import NOTHING_SAID, Schema
 from hpmkd_edge.tasks.splitting import NEEDED, Split, named_split
-from hpmkd_edge.tasks.table_files import BAR_BYTES, TableFile, open_parquet, read_delimited
-from hpmkd_edge.tasks.task import OUTPUTS, Goal, Table
+from hpmkd_edge.tasks.table_files import BAR_BYTES, TableFile, named_errors, open_parquet, read_delimited
+from hpmkd_edge.tasks.table_folders import JoinedTable, join_files, split_by_file, table_parts
+from hpmkd_edge.tasks.task import OUTPUTS, Goal, Table, Texts
+from hpmkd_edge.tasks.texts import looks_like_sentences, texts_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a user says about a table: see `read_table`."""
+
+    label: str
+    split: str | None
+    schema: Schema
+    goal: Goal | None
+    text: str | None
+
+    @property
+    def flags(self) -> dict[str, str | None]:
+        """The column that each flag names, if any."""
+        return {"--label": self.label, "--split": self.split, "--text": self.text}
 
 
 def read_table(
-    path: Path, label: str | None, split: str | None, schema: Schema = NOTHING_SAID, *, goal: Goal | None = None
+    path: Path,
+    label: str | None,
+    split: str | None,
+    schema: Schema = NOTHING_SAID,
+    *,
+    goal: Goal | None = None,
+    text: str | None = None,
 ) -> Reading:
-    """Read a CSV, TSV (plain or .gz) or Parquet file.
+    """Read a CSV, TSV (plain or .gz) or Parquet file, or a folder of train, validation and test files.
 
     A blank is missing; in columns of numbers so are NA, NaN and null. Booleans are numbers, 0 and 1. A column
-    of words that differ in most rows is refused unless the schema says what it is. Messages count rows from 1,
-    the header not counted.
+    of words that differ in most rows is sentences where it is the only one to learn from, else refused unless the
+    schema says what it is. Messages count rows from 1, the header not counted, through all files of a folder.
 
     Args:
-        path: an existing file.
+        path: an existing file, or a folder that `table_folders.table_parts` finds files in.
         label: the column to be learned.
         split: a column that holds train, validation and test, or None.
         schema: what columns mean that do not mean what their types say.
         goal: what a label is; see `labels.read_labels`.
+        text: the column of sentences to learn from, and from no other; None for what the columns suggest.
 
     Raises:
-        BadConfiguration: no label column is given, or a column does not exist.
+        BadConfiguration: no label column is given, a column does not exist, or a flag cannot be used with this data.
         BadData: the file cannot be read, or a column cannot be used.
     """
     if label is None:
         raise BadConfiguration(f"{path} is a table; --label is needed, the column to be learned.")
-    if label == split:
-        raise BadConfiguration(f"--label and --split both name {label!r}; two columns are needed.")
-    import pyarrow
-
-    try:
-        return _reading(path, label, split, schema, goal)
-    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
-        raise BadData(f"{path} cannot be read: {_sentence(error)}") from error
+    asked = Asked(label=label, split=split, schema=schema, goal=goal, text=text)
+    for (flag, name), (other, same) in combinations(asked.flags.items(), 2):
+        if name == same and name is not None:
+            raise BadConfiguration(f"{flag} and {other} both name {name!r}; two columns are needed.")
+    with named_errors(path):
+        table, own = _open_folder(path, asked) if path.is_dir() else (_open(path, asked), None)
+        return _reading(path, table, own, asked)
 
 
 def table_of(values_NM: NDArray[Any], name: str) -> Table:
@@ -68,51 +102,100 @@ def table_of(values_NM: NDArray[Any], name: str) -> Table:
     return Table(columns=tuple(columns))
 
 
-def _open(path: Path, label: str, split: str | None, schema: Schema) -> TableFile:
+def _open(path: Path, asked: Asked) -> TableFile:
     if path.name.lower().endswith(".parquet"):
         return open_parquet(path)
-    meanings = schema.meanings
-    exact = {label, split, *(name for name, meaning in meanings.items() if meaning != "number")}
+    meanings = asked.schema.meanings
     return read_delimited(
-        path, exact=exact, as_text=tuple(name for name, meaning in meanings.items() if meaning in ("text", "id"))
+        path,
+        exact={asked.label, asked.split, *(name for name, meaning in meanings.items() if meaning != "number")},
+        as_text=tuple(name for name, meaning in meanings.items() if meaning in ("text", "id")),
+        # So that a row that is no UTF-8 can be named.
+        as_bytes=() if asked.text is None else (asked.text,),
     )
 
 
-def _reading(path: Path, label: str, split: str | None, schema: Schema, goal: Goal | None) -> Reading:
-    from tqdm import tqdm
+def _open_folder(folder: Path, asked: Asked) -> tuple[JoinedTable, Split | None]:
+    """Return the files of *folder* as one table, and the split that they are; None where train is alone."""
+    parts = table_parts(folder)
+    if len(parts) > 1 and asked.split is not None:
+        names = ", ".join(path.name for path in parts)
+        raise BadConfiguration(f"{folder} is split by its files, {names}; --split cannot be used with it.")
+    files: dict[Path, TableFile] = {}
+    for path in parts:
+        with named_errors(path):
+            files[path] = _open(path, asked)
+        _check_names(files[path].names)
+    joined = join_files(files)
+    return joined, split_by_file(parts, [file.rows for file in files.values()]) if len(parts) > 1 else None
 
-    table = _open(path, label, split, schema)
+
+def _reading(path: Path, table: TableFile, own: Split | None, asked: Asked) -> Reading:
     _check_names(table.names)
-    for flag, name in (("label", label), ("split", split)):
+    for flag, name in asked.flags.items():
         if name is not None and name not in table.names:
-            raise BadConfiguration(f"there is no --{flag} column {name!r}. {nearest(name, table.names)}")
-    schema.check_names(table.names, {"--label": label, "--split": split})
+            raise BadConfiguration(f"there is no {flag} column {name!r}. {nearest(name, table.names)}")
+    asked.schema.check_names(table.names, asked.flags)
     if not table.rows:
         raise BadData("the table has a header and no rows; rows are needed.")
-    labels = read_labels(labels_of(label, table.take(label)), f"label column {label!r}", goal=goal, table=True)
-    own = None if split is None else _split_of(table, split)
-    learned = [
-        name for name in table.names if name not in (label, split) and schema.meanings.get(name) not in ("id", "drop")
-    ]
-    if not learned:
-        raise BadData(f"the table has no column beside {label!r}; at least one to learn from is needed.")
+    labels_N = labels_of(asked.label, table.take(asked.label))
+    own = own if asked.split is None else _split_of(table, asked.split)
+    inputs, notes = _inputs(path, table, asked)
+    where = f"label column {asked.label!r}"
+    labels = read_labels(labels_N, where, goal=asked.goal, table=isinstance(inputs, Table))
     output = OUTPUTS["classes" if labels.classes else "value"]
-    if output in learned:
+    if isinstance(inputs, Table) and output in [column.name for column in inputs.columns]:
         # An input of the same name would make the shipped file invalid.
         raise BadData(f"a column is named {output!r}, as the shipped file's output; another name is needed.")
-    columns = []
-    silent = True if path.stat().st_size < BAR_BYTES else hidden()
-    with tqdm(total=table.rows, desc=path.name, unit="row", unit_scale=True, leave=False, disable=silent) as bar:
-        for name in learned:
-            columns.append(column_of(name, table.take(name), schema.meanings.get(name)))
-            bar.update(table.rows / len(learned))
-    identifier = schema.identifier
+    identifier = asked.schema.identifier
     return Reading(
-        inputs=Table(columns=tuple(columns)),
+        inputs=inputs,
         labels=labels,
         split=own,
         identifiers=None if identifier is None else identifiers_of(identifier, table.take(identifier)),
+        notes=notes,
     )
+
+
+def _inputs(path: Path, table: TableFile, asked: Asked) -> tuple[Table | Texts, tuple[str, ...]]:
+    """Return what is learned from, and sentences on how the columns were understood."""
+    from tqdm import tqdm
+
+    meanings = asked.schema.meanings
+    roles = (asked.label, asked.split, asked.text)
+    others = [name for name in table.names if name not in roles and meanings.get(name) not in ("id", "drop")]
+    if asked.text is not None:
+        _refuse_values(asked.text, asked.goal)
+        return texts_of(asked.text, table.take(asked.text)), _ignored(asked.text, others)
+    if not others:
+        raise BadData(f"the table has no column beside {asked.label!r}; at least one to learn from is needed.")
+    columns, taken = [], None
+    if len(others) == 1 and others[0] not in meanings:
+        (name,) = others
+        taken = table.take(name)
+        if looks_like_sentences(taken):
+            _refuse_values(name, asked.goal)
+            note = f"Column {name!r} holds sentences, so it is learned from as text; --schema can call it a category."
+            return texts_of(name, taken), (note,)
+    silent = True if path.stat().st_size < BAR_BYTES else hidden()
+    with tqdm(total=table.rows, desc=path.name, unit="row", unit_scale=True, leave=False, disable=silent) as bar:
+        for name in others:
+            columns.append(column_of(name, table.take(name) if taken is None else taken, meanings.get(name)))
+            bar.update(table.rows / len(others))
+    return Table(columns=tuple(columns)), ()
+
+
+def _refuse_values(text: str, goal: Goal | None) -> None:
+    if goal == "value":
+        raise BadConfiguration(
+            f"--goal value is for columns of numbers and categories, and {text!r} holds sentences; leave it out."
+        )
+
+
+def _ignored(text: str, others: Sequence[str]) -> tuple[str, ...]:
+    if not others:
+        return ()
+    return (f"Only the sentences of {text!r} are learned from, not {listed(others)}.",)
 
 
 def _split_of(table: TableFile, name: str) -> Split:
@@ -134,18 +217,3 @@ def _check_names(names: Sequence[str]) -> None:
         if name in seen:
             raise BadData(f"two columns are named {name!r}; names that differ are needed.")
         seen.add(name)
-
-
-def _sentence(error: Exception) -> str:
-    """Turn pyarrow's message into the rest of a sentence."""
-    text = cause_of(error)
-    ragged = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", text)
-    if ragged:
-        row, needed, found = map(int, ragged.groups())
-        fields = "1 field" if found == 1 else f"{found} fields"
-        return f"row {row - 1} has {fields}; {needed} are needed, as in the header."
-    if isinstance(error, UnicodeDecodeError):
-        return "it holds text that is not UTF-8; UTF-8 is needed."
-    if "Empty CSV" in text:
-        return "it holds no rows; a header and rows are needed."
-    return f"{text}."

@@ -4,16 +4,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # What a category of whole numbers holds where the value is missing, in the table and in the shipped file's input.
 MISSING_NUMBER: Final = int(np.iinfo(np.int64).min)
 
 Goal = Literal["classes", "value"]
+Kind = Literal["images", "table", "text"]
 # What the shipped file calls its output; no column may have that name.
 OUTPUTS: Final[dict[Goal, str]] = {"classes": "probabilities", "value": "value"}
 
@@ -90,7 +95,54 @@ class Table:
         return {column.name: column.values.reshape(-1, 1) for column in self.columns}
 
 
-Inputs = Images | Table
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Texts:
+    """Sentences as they reach the shipped file.
+
+    Attributes:
+        sentences: an array of UTF-8 strings, [N], none of them null: one block of bytes and where each begins, which
+            may lie in a file that is mapped into memory. "" is a sentence.
+    """
+
+    sentences: pa.StringArray
+
+    @classmethod
+    def of(cls, sentences: Iterable[str]) -> Texts:
+        """Return Python strings as inputs."""
+        import pyarrow
+
+        return cls(sentences=pyarrow.array(sentences, pyarrow.string()))
+
+    def __len__(self) -> int:
+        return len(self.sentences)
+
+    def take(self, rows: NDArray[np.int64]) -> Texts:
+        """Return the sentences at *rows*, in that order."""
+        return Texts(sentences=self.sentences.take(rows))
+
+    def blocks(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """Return the bytes of UTF-8 in each sentence, [N], and all these bytes: they tell it from any other texts.
+
+        Of a slice only what lies in it.
+        """
+        _, ends, content = self.sentences.buffers()
+        first, count = self.sentences.offset, len(self)
+        if not count:
+            return np.empty(0, np.int64), np.empty(0, np.uint8)
+        ends_N = np.frombuffer(ends, np.int32)[first : first + count + 1]
+        letters = np.empty(0, np.uint8) if content is None else np.frombuffer(content, np.uint8)
+        return np.diff(ends_N).astype(np.int64), letters[ends_N[0] : ends_N[-1]]
+
+    def strings(self) -> list[str]:
+        """Return the sentences as Python strings."""
+        return [str(sentence) for sentence in self.sentences.to_pylist()]
+
+    def feeds(self) -> dict[str, NDArray[Any]]:
+        """Return what the tokenizer of the shipped file takes: `text`, objects [N]."""
+        return {"text": np.array(self.strings(), dtype=object)}
+
+
+Inputs = Images | Table | Texts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,8 +211,10 @@ class Task:
     notes: tuple[str, ...] = ()
 
     @property
-    def kind(self) -> Literal["images", "table"]:
+    def kind(self) -> Kind:
         """What a row is."""
+        if isinstance(self.train.inputs, Texts):
+            return "text"
         return "images" if isinstance(self.train.inputs, Images) else "table"
 
     @property

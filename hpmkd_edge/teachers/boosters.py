@@ -132,7 +132,7 @@ def open_booster(request: TeacherRequest) -> BoosterTeacher:
     library = LIBRARIES[path.suffix.lower()]
     request.refuse_normalization(f"{path.name} takes a table")
     if not isinstance(request.task.train.inputs, Table):
-        raise BadTeacher(f"{path.name} holds boosted trees, which take a table; the task has images.")
+        raise BadTeacher(f"{path.name} holds boosted trees, which take a table; {request.task_has}.")
     if find_spec(library) is None:
         raise BadTeacher(
             f"{path.name} needs the {library} package, which is not installed; pip install 'hpmkd-edge[boosting]' "

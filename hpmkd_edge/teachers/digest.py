@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpmkd_edge.tasks.task import Images, Inputs, Rows
+from hpmkd_edge.tasks.task import Images, Inputs, Rows, Texts
 
 
 def digest_of(parts: Iterable[str | bytes]) -> str:
@@ -40,5 +40,7 @@ def parts_of_inputs(inputs: Inputs) -> tuple[str, ...]:
     """Return what tells *inputs* from any others: their kind and the digest of each array, named in a table."""
     if isinstance(inputs, Images):
         return ("images", digest_of_array(inputs.pixels))
+    if isinstance(inputs, Texts):
+        return ("text", *(digest_of_array(block) for block in inputs.blocks()))
     columns = ((column.name, column.kind, digest_of_array(column.values)) for column in inputs.columns)
     return ("table", *(part for column in columns for part in column))

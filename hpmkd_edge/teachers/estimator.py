@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hpmkd_edge.errors import BadData, BadTeacher
 from hpmkd_edge.store.objects import digest_of_file
-from hpmkd_edge.tasks.task import Goal, Inputs, Rows, Table, Task
+from hpmkd_edge.tasks.task import Goal, Inputs, Rows, Table, Task, Texts
 from hpmkd_edge.teachers.answers import (
     AS_LOGARITHMS,
     AS_VALUES,
@@ -52,8 +52,8 @@ class EstimatorTeacher:
 
     Attributes:
         estimator: of scikit-learn, or one with its methods.
-        names: the columns of the data frame that it takes, or None where it takes a matrix.
-        images: how images become its matrix, or None for a table.
+        names: the columns of the data frame that it takes, or None where it takes a matrix or strings.
+        images: how images become its matrix, or None for a table or a text.
         order: the column of its answer for each class of the task; None for a regressor.
     """
 
@@ -74,7 +74,9 @@ class EstimatorTeacher:
         """Whether it has predict_proba; else its decision_function is read."""
         return self.order is not None and hasattr(self.estimator, "predict_proba")
 
-    def _input(self, inputs: Inputs) -> NDArray[Any] | pd.DataFrame:
+    def _input(self, inputs: Inputs) -> NDArray[Any] | pd.DataFrame | list[str]:
+        if isinstance(inputs, Texts):
+            return inputs.strings()
         if self.images is not None:
             return self.images.prepare(inputs)
         assert isinstance(inputs, Table)
@@ -82,7 +84,7 @@ class EstimatorTeacher:
 
     def _forward(self, inputs: Inputs) -> NDArray[Any]:
         given = self._input(inputs)
-        with running(self.name, given.shape):
+        with running(self.name, (len(given),) if isinstance(given, list) else given.shape):
             if self.order is None:
                 return as_column(np.asarray(self.estimator.predict(given)))
             if self.gives_probabilities:
@@ -196,7 +198,7 @@ def open_estimator(request: TeacherRequest) -> EstimatorTeacher | BoosterTeacher
 
     A `.skops` file is loaded if all its types are known to be safe; with `--trust` any is, and so is
     a pickle. Tables reach it as the data frame that it was fitted on, else as one matrix of the
-    numbers; images as float32 [N, H·W·C], 0…255 unless `--normalize` says otherwise.
+    numbers; images as float32 [N, H·W·C], 0…255 unless `--normalize` says otherwise; texts as a list of strings.
 
     Raises:
         BadTeacher: not trusted, unreadable, not fitted, of the other kind, or other columns or classes.
@@ -230,6 +232,8 @@ def open_estimator(request: TeacherRequest) -> EstimatorTeacher | BoosterTeacher
     if isinstance(table, Table):
         names = _column_names(estimator, name, table)
         phrase = "the columns of numbers as one matrix" if names is None else "raw columns as a data frame"
+    elif isinstance(table, Texts):
+        phrase = "sentences as strings"
     else:
         images = ImageInput(layout="flat", dtype="float32", normalization=request.normalization or RAW)
         phrase = images.phrase
@@ -252,7 +256,7 @@ def fit_boosted(task: Task, seed: int) -> EstimatorTeacher:
     Columns of text are categories to the trees, fixed on the training rows: a later one is missing.
 
     Raises:
-        BadTeacher: the task has images.
+        BadTeacher: the task has no table.
         BadData: a class has no training row.
     """
     import pickle
@@ -265,7 +269,7 @@ def fit_boosted(task: Task, seed: int) -> EstimatorTeacher:
 
     table = task.train.inputs
     if not isinstance(table, Table):
-        raise BadTeacher("no boosted teacher is trained for images; a table is needed.")
+        raise BadTeacher(f"no boosted teacher is trained for {task.kind}; a table is needed.")
     values = task.goal == "value"
     if values:
         kind, can_stop = HistGradientBoostingRegressor, len(task.train) * HELD_OUT >= LEAST_STOPPING

@@ -143,6 +143,11 @@ def open_exported_program(request: TeacherRequest) -> ExportedTeacher:
         BadConfiguration: `--normalize` for a program that takes bytes.
     """
     path = request.file()
+    if request.task.kind == "text":
+        raise BadTeacher(
+            f"{path.name} is an exported program, which takes no text; an .onnx file with its tokenizer.json, or a"
+            " folder of Hugging Face, is needed."
+        )
     request.require_trust(path, "an .onnx file")
     import torch
     from torch.export.passes import move_to_device_pass

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hpmkd_edge.errors import BadTeacher
 from hpmkd_edge.store.objects import digest_of_file
-from hpmkd_edge.tasks.task import Column, Inputs, Rows, Table
+from hpmkd_edge.tasks.task import Column, Inputs, Rows, Table, Texts
 from hpmkd_edge.teachers.answers import (
     AS_LOGARITHMS,
     BATCH,
@@ -25,8 +25,11 @@ from hpmkd_edge.teachers.answers import (
     logarithms,
     running,
 )
+from hpmkd_edge.teachers.class_order import label_order
 from hpmkd_edge.teachers.digest import digest_of
 from hpmkd_edge.teachers.features import check_numbers, image_input, number_matrix, numbers_in
+from hpmkd_edge.teachers.onnx_text import IdsFeed, labels_beside, text_feed
+from hpmkd_edge.teachers.pieces import SENTENCES_AT_ONCE
 from hpmkd_edge.teachers.request import TeacherRequest
 from hpmkd_edge.teachers.teacher import OnnxGraph
 
@@ -40,6 +43,8 @@ NUMBERS: Final = {
     "tensor(int64)": "int64",
 }
 FLOATS: Final = ("tensor(float16)", "tensor(float)", "tensor(double)")
+# The domain of the operators that onnxruntime_extensions brings, tokenizers among them.
+CONTRIBUTED: Final = "ai.onnx.contrib"
 
 Feed = Callable[[Inputs], dict[str, NDArray[Any]]]
 
@@ -55,6 +60,7 @@ class OnnxTeacher:
         output: the name of the output that is read.
         batch: the rows that the file takes at once, or None where any number will do.
         row: what the session takes for one training row.
+        order: the column of its answer for each class of the task, or None where they are in its order.
     """
 
     name: str
@@ -68,15 +74,24 @@ class OnnxTeacher:
     output: str
     batch: int | None
     row: dict[str, NDArray[Any]]
+    order: tuple[int, ...] | None = None
     gives_probabilities: bool = False
     values: bool = False
     kind: str = "onnx"
     answers_new_rows: bool = True
 
     def _forward(self, inputs: Inputs) -> NDArray[Any]:
-        given = self.feed(inputs)
+        if isinstance(self.feed, IdsFeed):
+            assert isinstance(inputs, Texts)
+            of_ids = self.feed.of_ids
+            return self.feed.pieces.answer(inputs.strings(), lambda ids_NT: self._ask(of_ids(ids_NT)))
+        return self._ask(self.feed(inputs))
+
+    def _ask(self, given: dict[str, NDArray[Any]]) -> NDArray[Any]:
         with running(self.name, next(iter(given.values())).shape):
             answer = np.asarray(self.session.run([self.output], given)[0])
+            if self.order is not None:
+                answer = answer[:, list(self.order)]
         return as_column(answer) if self.values else answer
 
     def logits(self, rows: Rows) -> NDArray[np.float32]:
@@ -85,9 +100,8 @@ class OnnxTeacher:
         Raises:
             BadTeacher: the session fails.
         """
-        answers = answer_in_batches(
-            self.name, rows.inputs, self._forward, size=self.batch or BATCH, least=self.batch or 1
-        )
+        size = SENTENCES_AT_ONCE if isinstance(self.feed, IdsFeed) else self.batch or BATCH
+        answers = answer_in_batches(self.name, rows.inputs, self._forward, size=size, least=self.batch or 1)
         return logarithms(answers) if self.gives_probabilities else answers
 
     def graph(self) -> OnnxGraph | None:
@@ -95,8 +109,8 @@ class OnnxTeacher:
         return OnnxGraph(path=self.path, feeds=self.row) if self.batch in (None, 1) else None
 
 
-def _sizes(path: Path) -> tuple[int, tuple[Path, ...]]:
-    """Return how many floats the initializers hold, and the files beside *path* that hold some of them."""
+def _content(path: Path) -> tuple[int, tuple[Path, ...], bool]:
+    """Return how many floats the initializers hold, the files beside that hold some, and whether it tokenizes."""
     import onnx
 
     model = onnx.load(path, load_external_data=False)
@@ -107,7 +121,19 @@ def _sizes(path: Path) -> tuple[int, tuple[Path, ...]]:
     beside = {
         entry.value for tensor in model.graph.initializer for entry in tensor.external_data if entry.key == "location"
     }
-    return count, tuple(path.parent / location for location in sorted(beside))
+    extended = any(entry.domain == CONTRIBUTED for entry in model.opset_import)
+    return count, tuple(path.parent / location for location in sorted(beside)), extended
+
+
+def _register_operators(options: Any, name: str) -> None:
+    try:
+        from onnxruntime_extensions import get_library_path
+    except ImportError as fault:
+        raise BadTeacher(
+            f"{name} has operators of onnxruntime_extensions, which is not installed; pip install 'hpmkd-edge[text]'"
+            " brings it."
+        ) from fault
+    options.register_custom_ops_library(get_library_path())
 
 
 def _axes(declared: list[Any]) -> list[int | None]:
@@ -149,6 +175,9 @@ def _feed(name: str, inputs: list[Any], request: TeacherRequest) -> tuple[Feed, 
     """Return what makes the session's inputs from raw rows, and a phrase about it."""
     rows = request.task.train.inputs
     first = inputs[0]
+    if isinstance(rows, Texts):
+        request.refuse_normalization(f"{name} takes text")
+        return text_feed(request.file(), inputs)
     if not isinstance(rows, Table):
         if len(inputs) != 1:
             names = ", ".join(entry.name for entry in inputs)
@@ -198,7 +227,8 @@ def open_onnx_file(request: TeacherRequest) -> OnnxTeacher:
     """Open an ONNX file; its declared inputs and outputs tell how rows reach it.
 
     Images go to one input, uint8 (raw) or float (normalized, by default over 255), NHWC, NCHW or flat.
-    Tables go to one input a column, or to one matrix of the number columns. An output that holds
+    Tables go to one input a column, or to one matrix of the number columns. Texts go to one input of strings, or as
+    ids of the tokenizer.json beside it; there a config.json tells the names of its classes. An output that holds
     probabilities is read as logarithms, unless its name says logits.
 
     Raises:
@@ -212,8 +242,12 @@ def open_onnx_file(request: TeacherRequest) -> OnnxTeacher:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors only: its warnings on unused initializers are not the user's
     try:
-        count, beside = _sizes(path)
+        count, beside, extended = _content(path)
+        if extended:
+            _register_operators(options, name)
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except BadTeacher:
+        raise
     except Exception as fault:  # protobuf's and ONNX Runtime's own errors share no class
         raise BadTeacher(f"{path} cannot be read as ONNX: {first_line(fault)}; a valid file is needed.") from fault
     inputs = session.get_inputs()
@@ -222,23 +256,27 @@ def open_onnx_file(request: TeacherRequest) -> OnnxTeacher:
     feed, phrase = _feed(name, inputs, request)
     values = request.task.goal == "value"
     output = _output(name, session.get_outputs(), request.task.outputs, values=values)
+    labels = labels_beside(path) if isinstance(feed, IdsFeed) else None
+    order, about = (None, "") if labels is None else label_order(name, labels, request.task.classes)
+    own = (str(order), feed.pieces.tokenizer.to_str()) if isinstance(feed, IdsFeed) else ()
     files = (path, *beside)
     probe = request.probe()
     teacher = OnnxTeacher(
         name=name,
-        digest=digest_of(("onnx", phrase, output, *(digest_of_file(file) for file in files))),
+        digest=digest_of(("onnx", phrase, output, *own, *(digest_of_file(file) for file in files))),
         # Trees and linear models of scikit-learn keep their weights in attributes, which are not counted.
         parameters=count or None,
         model_bytes=sum(file.stat().st_size for file in files),
-        preprocessing=phrase,
+        preprocessing=phrase + about,
         path=path,
         session=session,
         feed=feed,
         output=output,
         batch=_axes(inputs[0].shape)[0] if inputs[0].shape else None,
         row=feed(probe.inputs.take(np.zeros(1, np.int64))),
+        order=order,
         values=values,
     )
     if not values and "logit" not in output.lower() and are_probabilities(teacher.logits(probe)):
-        return replace(teacher, gives_probabilities=True, preprocessing=f"{phrase}; {AS_LOGARITHMS}")
+        return replace(teacher, gives_probabilities=True, preprocessing=f"{phrase}; {AS_LOGARITHMS}{about}")
     return teacher

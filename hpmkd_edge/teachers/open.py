@@ -14,10 +14,12 @@ from hpmkd_edge.tasks.task import Images, Task
 from hpmkd_edge.teachers.boosters import open_booster
 from hpmkd_edge.teachers.estimator import open_estimator
 from hpmkd_edge.teachers.exported_program import open_exported_program
+from hpmkd_edge.teachers.hub import is_hub_name
 from hpmkd_edge.teachers.logits_file import open_logits_file
 from hpmkd_edge.teachers.normalization import Normalization, parse_normalization
 from hpmkd_edge.teachers.onnx_file import open_onnx_file
 from hpmkd_edge.teachers.request import PROBE_ROWS, TeacherRequest
+from hpmkd_edge.teachers.sequence_classifier import open_sequence_classifier
 from hpmkd_edge.teachers.teacher import Teacher
 from hpmkd_edge.teachers.torch_file import open_torch_file
 
@@ -46,7 +48,8 @@ def open_teacher(
     """Open a teacher, and ask it for the first training rows.
 
     Args:
-        spec: `file.py:function`, or a file of one of the kinds in OPENERS.
+        spec: `file.py:function`, a file of one of the kinds in OPENERS, or a classifier of text of Hugging Face: a
+            folder, or owner/name on the hub where no such path is here.
         task: what it is to answer.
         weights: a state dict for the module of `file.py:function`, or None.
         normalize: what `--normalize` says, or None.
@@ -68,10 +71,17 @@ def open_teacher(
     suffix = Path(spec).suffix.lower()
     if is_python_spec(spec):
         teacher: Teacher = open_torch_file(request)
+    elif Path(spec).expanduser().is_dir():
+        teacher = open_sequence_classifier(request)
     elif suffix in OPENERS:
         teacher = OPENERS[suffix](request)
+    elif is_hub_name(spec):
+        teacher = open_sequence_classifier(request)
     else:
-        raise BadTeacher(f"{spec} is no kind of teacher; file.py:function or {', '.join(OPENERS)} is needed.")
+        raise BadTeacher(
+            f"{spec} is no kind of teacher; file.py:function or {', '.join(OPENERS)}, or for text a folder of Hugging"
+            " Face or owner/name on its hub, is needed."
+        )
     check_teacher(teacher, task)
     return teacher
 
@@ -80,7 +90,8 @@ def _normalization(normalize: str | None, task: Task) -> Normalization | None:
     if normalize is None:
         return None
     if not isinstance(task.train.inputs, Images):
-        raise BadConfiguration(f"--normalize {normalize} is for images; the task has a table.")
+        kind = "text" if task.kind == "text" else "a table"
+        raise BadConfiguration(f"--normalize {normalize} is for images; the task has {kind}.")
     return parse_normalization(normalize, task.train.inputs.pixels.shape[-1])
 
 

@@ -43,9 +43,24 @@ class TeacherRequest:
         path = Path(self.spec).expanduser()
         if not path.is_file():
             raise BadTeacher(f"there is no file {path.absolute()}; a teacher's file is needed.")
-        if self.weights is not None:
-            raise BadConfiguration(f"{path.name} takes no --weights; they go with file.py:function.")
+        self.refuse_weights(path.name)
         return path
+
+    @property
+    def task_has(self) -> str:
+        """What the rows of the task are, for errors."""
+        return {"images": "the task has images", "table": "the task has a table", "text": "the task has text"}[
+            self.task.kind
+        ]
+
+    def refuse_weights(self, name: str) -> None:
+        """Stop if `--weights` were given to what holds its own.
+
+        Raises:
+            BadConfiguration: they were.
+        """
+        if self.weights is not None:
+            raise BadConfiguration(f"{name} takes no --weights; they go with file.py:function.")
 
     def probe(self) -> Rows:
         """Return the first few training rows, at most 8."""

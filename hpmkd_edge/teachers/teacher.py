@@ -52,7 +52,7 @@ class Teacher(Protocol):
 
     @property
     def kind(self) -> str:
-        """The kind of file: "torch", "exported program", "onnx", "scikit-learn", "logits"."""
+        """The kind of file: "torch", "exported program", "onnx", "scikit-learn", "transformers", "logits"."""
         ...
 
     @property

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hpmkd_edge.errors import BadTeacher
 from hpmkd_edge.python_file import PythonFile, load_python_file
 from hpmkd_edge.store.objects import digest_of_file
-from hpmkd_edge.tasks.task import Images, Inputs, Rows, Table
+from hpmkd_edge.tasks.task import Images, Inputs, Rows, Table, Texts
 from hpmkd_edge.teachers.answers import (
     AS_LOGARITHMS,
     answer_in_batches,
@@ -164,14 +164,14 @@ def _load_weights(module: torch.nn.Module, path: Path, name: str) -> None:
     module.load_state_dict(given, strict=False)
 
 
-def _code_digests(module: torch.nn.Module) -> list[str]:
+def code_digests(module: torch.nn.Module) -> list[str]:
     """Return the hashes of the files that define the module's parts: also those beside the user's file."""
     modules = {type(part).__module__ for part in module.modules()}
     files = {getattr(sys.modules.get(found), "__file__", None) for found in modules}
     return sorted(digest_of_file(Path(path)) for path in files if path is not None)
 
 
-def _weight_digests(module: torch.nn.Module) -> list[str]:
+def weight_digests(module: torch.nn.Module) -> list[str]:
     """Return the names and hashes of the module's tensors: a function may have loaded them by itself."""
     import torch
 
@@ -181,6 +181,13 @@ def _weight_digests(module: torch.nn.Module) -> list[str]:
         values = tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy()
         parts += [name, str(tensor.dtype), str(tuple(tensor.shape)), digest_of_array(values)]
     return parts
+
+
+def _raw(inputs: Inputs) -> NDArray[np.uint8] | Table | list[str]:
+    """Return rows as a user's function takes them."""
+    if isinstance(inputs, Images):
+        return inputs.pixels
+    return inputs.strings() if isinstance(inputs, Texts) else inputs
 
 
 def _preparation(file: PythonFile, request: TeacherRequest, name: str) -> tuple[Callable[[Inputs], torch.Tensor], str]:
@@ -193,8 +200,8 @@ def _preparation(file: PythonFile, request: TeacherRequest, name: str) -> tuple[
         function = file.get(preparer)
 
         def by_user(inputs: Inputs) -> torch.Tensor:
-            raw = inputs.pixels if isinstance(inputs, Images) else inputs
-            shape = raw.shape if isinstance(raw, np.ndarray) else (len(raw), len(raw.columns))
+            raw = _raw(inputs)
+            shape = raw.shape if isinstance(raw, np.ndarray) else (len(inputs),)
             with running(f"{preparer} of {file.path.name}", shape):
                 prepared = function(raw)
             if not isinstance(prepared, torch.Tensor):
@@ -205,6 +212,11 @@ def _preparation(file: PythonFile, request: TeacherRequest, name: str) -> tuple[
 
         return by_user, f"{preparer} of {file.path.name}"
     table = request.task.train.inputs
+    if isinstance(table, Texts):
+        raise BadTeacher(
+            f"{name} is given text; a function to_input in {file.path.name}, from a list of strings to a tensor, is"
+            " needed."
+        )
     if isinstance(table, Table):
         check_numbers(name, table, None, f"; a function to_input(table) in {file.path.name} is needed")
 
@@ -220,8 +232,9 @@ def _preparation(file: PythonFile, request: TeacherRequest, name: str) -> tuple[
 def open_torch_file(request: TeacherRequest) -> TorchTeacher:
     """Build the module of `file.py:function`, load its weights, and put it into eval mode.
 
-    The file may hold `to_input` (or `preprocess`), from uint8 [N, H, W, C] or a Table to the module's
-    input. Without it images are normalized as `--normalize` says (by default over 255), NCHW.
+    The file may hold `to_input` (or `preprocess`), from uint8 [N, H, W, C], a Table or a list of N strings to the
+    module's input; for text it must. Without it images are normalized as `--normalize` says (by default over 255),
+    NCHW.
 
     Raises:
         BadTeacher: the file, the function, the weights or the preparation cannot be used.
@@ -252,10 +265,10 @@ def open_torch_file(request: TeacherRequest) -> TorchTeacher:
     )
     soft = not teacher.values and are_probabilities(teacher.logits(probe))
     # Last: what the user's functions import only when they are called is loaded by now.
-    code = (file.digest(), file.function, phrase, *_code_digests(module))
+    code = (file.digest(), file.function, phrase, *code_digests(module))
     return replace(
         teacher,
-        digest=digest_of(("torch", *code, *_weight_digests(module))),
+        digest=digest_of(("torch", *code, *weight_digests(module))),
         gives_probabilities=soft,
         preprocessing=f"{phrase}; {AS_LOGARITHMS}" if soft else phrase,
     )

@@ -28,7 +28,7 @@ def train_end(links, end, workshop):
 
 def test_every_later_member_has_one_guide_more(make, lesson, views, sizes):
     """The nearest first, each with its own answers to every view, the teacher last."""
-    links = forge(sizes[6:3:-2], sizes[1], lesson, views, make(), least=EVERY)
+    links = forge(sizes[6:3:-2], sizes[1], lesson, make(), least=EVERY)
 
     assert [member.size for member in links.members] == [sizes[6], sizes[4]]
     assert links.weak is None
@@ -42,7 +42,7 @@ def test_every_later_member_has_one_guide_more(make, lesson, views, sizes):
 def test_each_member_begins_with_weights_cut_from_the_one_before(make, lesson, views, sizes):
     """The first from random ones: nobody before it is of its family. It acts on the last member."""
     workshop = make()
-    links = forge(sizes[6:3:-2], sizes[3], lesson, views, workshop, least=EVERY)
+    links = forge(sizes[6:3:-2], sizes[3], lesson, workshop, least=EVERY)
     first, second = links.members
     alone = workshop.train(sizes[6], lesson, "the first, read back")
     cut = links.start.weights["1.weight"]
@@ -62,7 +62,7 @@ def test_a_teacher_is_heard_through_a_chain(make, task, lesson, untaught, views,
     shuffled = taught(untaught, views, sure(task, shuffled=True), sources="wrong")
     workshop = make(settings=replace(SETTINGS, epochs=8, learning_rate=1e-2, kd_weight=3.0))
     right, wrong = (
-        train_end(forge(sizes[5:6], sizes[3], one, views, workshop, least=EVERY), sizes[3], workshop)
+        train_end(forge(sizes[5:6], sizes[3], one, workshop, least=EVERY), sizes[3], workshop)
         for one in (lesson, shuffled)
     )
 
@@ -73,7 +73,7 @@ def test_a_teacher_is_heard_through_a_chain(make, task, lesson, untaught, views,
 def test_a_chain_trains_another_student_than_plain_distillation(make, lesson, views, sizes):
     """Off differs from on."""
     workshop = make()
-    chained = train_end(forge(sizes[5:6], sizes[1], lesson, views, workshop, least=EVERY), sizes[1], workshop)
+    chained = train_end(forge(sizes[5:6], sizes[1], lesson, workshop, least=EVERY), sizes[1], workshop)
 
     assert not torch.equal(weights_of(chained), weights_of(workshop.train(sizes[1], lesson, "plain")))
 
@@ -82,9 +82,9 @@ def test_a_chain_ends_before_a_link_that_does_not_beat_the_labels(make, lesson, 
     """It is named, and neither it nor those after it teach or hand down weights."""
     order, workshop = (sizes[6], sizes[0], sizes[4]), make()
     strong, weak, _ = (
-        member.trained.accuracy for member in forge(order, sizes[3], lesson, views, workshop, least=EVERY).members
+        member.trained.accuracy for member in forge(order, sizes[3], lesson, workshop, least=EVERY).members
     )
-    links = forge(order, sizes[3], lesson, views, workshop, least=weak)
+    links = forge(order, sizes[3], lesson, workshop, least=weak)
 
     assert strong > weak
     assert [member.size for member in links.members] == [sizes[6]]
@@ -95,7 +95,7 @@ def test_a_chain_ends_before_a_link_that_does_not_beat_the_labels(make, lesson, 
 
 def test_where_the_first_link_is_weak_the_lesson_is_the_teacher_s(make, lesson, views, sizes):
     """A chain without members is plain distillation."""
-    links = forge(sizes[4:6], sizes[3], lesson, views, make(), least=1.0)
+    links = forge(sizes[4:6], sizes[3], lesson, make(), least=1.0)
 
     assert links.members == ()
     assert links.lesson is lesson
@@ -105,11 +105,11 @@ def test_where_the_first_link_is_weak_the_lesson_is_the_teacher_s(make, lesson, 
 def test_a_chain_goes_on_at_the_link_where_it_was_stopped(make, lesson, views, sizes):
     """The finished link is not trained again, and the end is that of an unbroken chain."""
     order, end = (sizes[6], sizes[4]), sizes[1]
-    unbroken = train_end(forge(order, end, lesson, views, make("a"), least=EVERY), end, make("a"))
+    unbroken = train_end(forge(order, end, lesson, make("a"), least=EVERY), end, make("a"))
     with pytest.raises(Interrupted, match=rf"link {sizes[4].label}: stopped after epoch 2 of 4"):
-        forge(order, end, lesson, views, make("b", stop=Stop(after=6)), least=EVERY)
+        forge(order, end, lesson, make("b", stop=Stop(after=6)), least=EVERY)
     stop = Stop()
-    resumed = forge(order, end, lesson, views, make("b", stop=stop), least=EVERY)
+    resumed = forge(order, end, lesson, make("b", stop=stop), least=EVERY)
 
     assert stop.asked == 2
     assert_same(train_end(resumed, end, make("b")), unbroken)
@@ -119,6 +119,6 @@ def test_the_chain_that_taught_is_in_the_key_of_what_it_taught(make, lesson, vie
     """Through another size, or begun from other weights: another lesson."""
     workshop = make(settings=replace(SETTINGS, epochs=1))
     orders = (sizes[4:5], sizes[5:6], (sizes[5], sizes[4]))
-    sources = {forge(order, sizes[1], lesson, views, workshop, least=EVERY).lesson.sources for order in orders}
+    sources = {forge(order, sizes[1], lesson, workshop, least=EVERY).lesson.sources for order in orders}
 
     assert len(sources | {lesson.sources}) == 4

@@ -9,12 +9,13 @@ from torch.nn import functional
 from hpmkd_edge.distill.cuda_graph import captured_step
 from hpmkd_edge.distill.step import (
     PLAIN,
-    SHARED_BATCH,
     Rate,
     StepPlan,
     align_state,
     batches,
+    epoch_order,
     forward,
+    is_small,
     on_threads,
     preferred,
     prepared,
@@ -145,19 +146,26 @@ def test_the_simpler_plan_wins_near_ties():
     assert chosen(100, 50, 90) == PLAIN
 
 
-def test_small_batches_and_short_trainings_are_plain_without_a_probe():
+def test_short_trainings_are_plain_without_a_probe():
     """The module is not even made."""
-    for rows, steps in ((8, 10_000), (SHARED_BATCH // 768 + 1, 10)):
-        probe = probe_step(lambda: pytest.fail("made"), features(rows), 4, device=CPU, steps_planned=steps)
+    probe = probe_step(lambda: pytest.fail("made"), features(8), 4, device=CPU, steps_planned=10)
 
-        assert (probe.plan, probe.rates) == (PLAIN, ())
-        assert "not worth a probe" in probe.sentence
+    assert (probe.plan, probe.rates) == (PLAIN, ())
+    assert "not worth a probe" in probe.sentence
+
+
+def test_a_batch_is_small_by_its_numbers_and_one_of_texts_by_rows_and_parameters():
+    """A row's ids are few whatever a student does with them."""
+    assert is_small((3, 32, 32), 32, 10**9, text=False)
+    assert not is_small((3, 32, 32), 64, 1, text=False)
+    assert is_small((64,), 128, 250_000, text=True)
+    assert not is_small((64,), 128, 15_000_000, text=True)
 
 
 def test_a_probe_times_each_plan_and_leaves_torch_s_generator_alone():
     """What it chose is among what it tried."""
     before = torch.get_rng_state()
-    probe = probe_step(student, features(SHARED_BATCH // 768 + 1), 4, device=CPU, steps_planned=200)
+    probe = probe_step(student, features(131), 4, device=CPU, steps_planned=200)
 
     assert [rate.plan for rate in probe.rates] == [PLAIN, LAST, FAST]
     assert all(rate.rows_per_s > 0 for rate in probe.rates)
@@ -173,7 +181,7 @@ def test_a_student_that_cannot_be_compiled_is_trained_uncompiled_and_that_is_sai
 
     monkeypatch.setattr(torch, "compile", gives_up)
     monkeypatch.setenv("CXX", "sh")
-    probe = probe_step(student, features(SHARED_BATCH // 768 + 1), 4, device=CPU, steps_planned=10_000_000)
+    probe = probe_step(student, features(131), 4, device=CPU, steps_planned=10_000_000)
 
     assert not probe.plan.compiled
     assert "torch.compile gave up: no header" in caplog.text
@@ -215,3 +223,26 @@ def test_a_recorded_step_does_what_the_step_does():
         return torch.cat([parameter.detach().reshape(-1) for parameter in module.parameters()])
 
     torch.testing.assert_close(ends(record=True), ends(record=False), rtol=1e-3, atol=1e-4)
+
+
+def test_the_order_of_rows_that_are_all_alike_is_the_seed_s_own():
+    """What was trained before there were lengths is trained alike."""
+    wanted = torch.randperm(100, generator=torch.Generator().manual_seed(5))
+
+    assert torch.equal(epoch_order(100, 8, None, 5), wanted)
+    assert torch.equal(epoch_order(8, 8, torch.arange(8), 5), epoch_order(8, 8, None, 5))
+
+
+def test_batches_of_like_lengths_have_little_padding_and_every_row_at_most_once():
+    """Within 50 batches; those of other epochs are others, and each length has its share of the first of them."""
+    lengths = torch.randint(1, 60, (8_010,), generator=torch.Generator().manual_seed(0))
+    order, again, other = (epoch_order(len(lengths), 16, lengths, draw) for draw in (1, 1, 2))
+    sorted_B = lengths[order].view(-1, 16)
+    drawn_B = lengths[epoch_order(len(lengths), 16, None, 1)[:8_000]].view(-1, 16)
+    padding, usual = ((rows.amax(1, keepdim=True) - rows).float().mean() for rows in (sorted_B, drawn_B))
+
+    assert torch.equal(order, again)
+    assert not torch.equal(order, other)
+    assert len(order) == len(order.unique()) == 8_000
+    assert padding < 0.05 * usual
+    assert abs(float(sorted_B[:125].float().mean()) - 30) < 4

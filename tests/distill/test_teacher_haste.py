@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from sample_classifiers import write_classifier
+from sample_texts import text_task
 from torch import nn
 
 from hpmkd_edge.distill import teacher_haste
 from hpmkd_edge.distill.teacher_haste import hastened, may_hasten
 from hpmkd_edge.store.opening import open_store
 from hpmkd_edge.tasks.task import Images, Rows
+from hpmkd_edge.teachers.open import open_teacher
 from hpmkd_edge.teachers.torch_file import TorchTeacher
 
 
@@ -74,6 +77,28 @@ def test_what_is_hardly_faster_or_says_something_else_is_not_taken(seconds, tmp_
     seconds["quick"] = quick
 
     assert not may_hasten(teacher(lift), rows(5000), open_store(tmp_path))
+
+
+def test_a_transformer_is_hastened_too(tmp_path):
+    """Sentences as pixels: rounded, and nothing else."""
+    write_classifier(tmp_path)
+    task = text_task(train=16, validation=4, test=64)
+    bert = open_teacher(str(tmp_path), task=task, weights=None, normalize=None, trust=False)
+    own, quick = bert.logits(task.test), hastened(bert, task.test)
+
+    np.testing.assert_allclose(quick, own, atol=0.1)
+    assert not np.array_equal(quick, own)
+
+
+def test_a_transformer_is_probed_as_others_are(seconds, tmp_path):
+    """For as many rows as make it worth the while."""
+    write_classifier(tmp_path)
+    task = text_task(train=4096, validation=4, test=4)
+    bert = open_teacher(str(tmp_path), task=task, weights=None, normalize=None, trust=False)
+
+    assert may_hasten(bert, task.train, open_store(tmp_path / "store"))
+    assert not may_hasten(bert, task.test, open_store(tmp_path / "store"))
+    assert seconds["asked"] == 2
 
 
 def test_few_rows_and_other_kinds_of_teachers_are_asked_in_their_own_precision(seconds, tmp_path):

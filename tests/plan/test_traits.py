@@ -8,7 +8,7 @@ import pytest
 from sample_data import blobs
 
 from hpmkd_edge.plan.traits import Traits, traits_of
-from hpmkd_edge.tasks.task import Column, Images, Rows, Table, Task
+from hpmkd_edge.tasks.task import Column, Images, Rows, Table, Task, Texts
 
 
 def task_of(inputs, labels, classes=("no", "yes")):
@@ -57,6 +57,21 @@ def test_images_have_the_moments_of_their_channels():
     assert traits.skewness == pytest.approx((scaled**3).mean())
     assert traits.kurtosis == pytest.approx((scaled**4).mean() - 3)
     assert (traits.missing, traits.categories) == (0.0, 0.0)
+
+
+def test_sentences_have_the_moments_of_their_lengths():
+    """Of ln(1 + characters), not bytes; words and empty sentences are counted."""
+    sentences = ["", "née", "a b", "one two three", "x" * 99, "…"]
+    traits = traits_of(task_of(Texts.of(sentences), [0, 0, 0, 1, 1, 1]))
+    lengths = np.log1p([0, 3, 3, 13, 99, 1])
+    scaled = (lengths - lengths.mean()) / lengths.std()
+
+    assert (traits.kind, traits.features, traits.missing, traits.categories) == ("text", 1, 1 / 6, 0.0)
+    assert (traits.mean, traits.variance) == (pytest.approx(lengths.mean()), pytest.approx(lengths.var()))
+    assert (traits.skewness, traits.kurtosis) == (
+        pytest.approx((scaled**3).mean()),
+        pytest.approx((scaled**4).mean() - 3),
+    )
 
 
 def test_the_order_of_the_rows_changes_nothing():

@@ -77,6 +77,16 @@ def test_validation_is_drawn_from_train_and_nothing_else_moves(sizes, seed):
         assert 1 <= has < had
 
 
+def test_test_rows_are_drawn_where_only_validation_is_given():
+    """As validation rows are where only test is given: the same rows, under the other name."""
+    labels, classes = labels_of([20, 30])
+    has_test, has_validation = given_split(labels, TRAIN, TRAIN, TEST), given_split(labels, TRAIN, TRAIN, VALIDATION)
+    first, second = (complete_split(own, labels, classes, 3) for own in (has_test, has_validation))
+
+    np.testing.assert_array_equal(first.parts, np.array([TRAIN, TEST, VALIDATION])[second.parts])
+    assert second.rule == first.rule.replace("are validation", "are test")
+
+
 def test_a_complete_own_split_is_kept():
     """Nothing is drawn where validation rows are given."""
     labels = np.tile([0, 1], 6)

@@ -6,8 +6,10 @@ import joblib
 import numpy as np
 import pytest
 import skops.io
+from sample_texts import text_task
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.neural_network import MLPClassifier
@@ -85,6 +87,31 @@ def test_one_distance_becomes_two_logits(tmp_path, numbers, estimator):
         atol=1e-5,
     )
     assert "decision function" in teacher.preprocessing
+
+
+@pytest.mark.parametrize("last", [LogisticRegression(), LinearSVC()])
+def test_a_pipeline_of_words_gets_strings(tmp_path, last):
+    """From a .skops file, every type of which is known to be safe, and from a pickle."""
+    task = text_task()
+    pipeline = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), last)
+    pipeline.fit(task.train.inputs.strings(), named_labels(task.train, task))
+    expected = pipeline.decision_function(task.test.inputs.strings())
+    joblib.dump(pipeline, tmp_path / "m.joblib")
+
+    for path, trust in ((dumped(tmp_path, pipeline), False), (str(tmp_path / "m.joblib"), True)):
+        teacher = opened(path, task, trust=trust)
+        logits = teacher.logits(task.test)
+        np.testing.assert_allclose(logits[:, 1] - logits[:, 0], expected, rtol=1e-4, atol=1e-4)
+        assert teacher.parameters == last.coef_.size + 1
+        assert teacher.preprocessing.startswith("sentences as strings; its ")
+
+
+def test_an_estimator_of_numbers_fails_on_text_in_one_sentence(tmp_path, numbers):
+    """scikit-learn says why."""
+    path = dumped(tmp_path, LogisticRegression().fit(number_matrix(numbers.train.inputs), numbers.train.labels))
+
+    with pytest.raises(BadTeacher, match=r"m\.skops fails on an input of shape \(8,\): ValueError"):
+        opened(path, text_task(), trust=True)
 
 
 @pytest.mark.parametrize(("normalize", "factor"), [(None, 1), ("unit", 255)])

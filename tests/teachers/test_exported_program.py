@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sample_texts import text_task
 
 from hpmkd_edge.errors import BadConfiguration, BadTeacher
 from hpmkd_edge.teachers.open import open_teacher
@@ -97,3 +98,11 @@ def test_a_matrix_of_numbers_goes_in(tmp_path, numbers):
     matrix = np.stack([column.values for column in numbers.test.inputs.columns], axis=1)
 
     np.testing.assert_allclose(teacher.logits(numbers.test), module(torch.from_numpy(matrix)).detach(), rtol=1e-5)
+
+
+def test_text_is_refused_before_the_file_is_read(tmp_path):
+    """A traced program takes one tensor, and no strings."""
+    (tmp_path / "m.pt2").write_bytes(b"")
+
+    with pytest.raises(BadTeacher, match=r"m\.pt2 is an exported program, which takes no text; an \.onnx file"):
+        opened(str(tmp_path / "m.pt2"), text_task(train=8, validation=4, test=4))

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from sample_texts import text_task
 
 from hpmkd_edge.errors import BadConfiguration, BadTeacher
 from hpmkd_edge.tasks.task import Identifiers
@@ -155,3 +156,19 @@ def test_a_row_without_an_answer_is_named(tmp_path, images):
         opened(tmp_path / "p.csv", replace(images, identifiers=Identifiers(name="customer", values=names)))
     with pytest.raises(BadTeacher, match=r"has the column 'customer' beside the classes.*--schema must call"):
         opened(tmp_path / "p.csv", images)
+
+
+def test_sentences_find_their_answers_by_place_and_by_name(tmp_path):
+    """As rows of a table do."""
+    names = np.array([f"review {place}" for place in range(40)], dtype=object)
+    task = replace(text_task(20, 10, 10), identifiers=Identifiers(name="review", values=names))
+    logits = np.random.default_rng(0).normal(size=(40, 2))
+    turned = np.random.default_rng(1).permutation(40)
+    np.save(tmp_path / "l.npy", logits)
+    frame = pd.DataFrame(logits[turned], columns=task.classes).assign(review=names[turned])
+    frame.to_csv(tmp_path / "l.csv", index=False)
+
+    for file in ("l.npy", "l.csv"):
+        teacher = open_teacher(str(tmp_path / file), task=task, weights=None, normalize=None, trust=False)
+        np.testing.assert_allclose(teacher.logits(task.test), logits[30:], rtol=1e-6)
+        assert not teacher.answers_new_rows

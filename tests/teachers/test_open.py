@@ -29,6 +29,8 @@ def test_an_absent_file_of_any_kind_is_named_by_its_whole_path(images, suffix, t
         ),
         ("model.py", r"model\.py names no function"),
         ("resnet", "resnet is no kind of teacher"),
+        ("a/b/resnet", "for text a folder of Hugging Face or owner/name on its hub, is needed"),
+        ("owner/name", "owner/name is a folder, which can hold a classifier of text; the task has images"),
     ],
 )
 def test_an_unknown_kind_is_refused_with_the_known_ones(images, spec, match):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from sample_texts import text_task
 
 from hpmkd_edge.errors import BadConfiguration, BadTeacher
 from hpmkd_edge.tasks.task import Images
@@ -308,3 +309,23 @@ def test_the_digest_follows_helpers_beside_the_file(tmp_path, images, lazy):
 
     assert len({digest for digest, _ in found}) == 3
     assert len({highest for _, highest in found}) == 3
+
+
+def test_text_reaches_a_module_by_the_files_own_to_input(tmp_path):
+    """From a list of strings to a tensor; without it there is no way in."""
+    way_in = (
+        "def to_input(sentences):\n    return torch.tensor([[len(one), one.count(' ')] for one in sentences]).float()\n"
+    )
+    path = tmp_path / "words.py"
+    path.write_text(f"import torch\n\ndef two():\n    return torch.nn.Identity()\n\n{way_in}")
+    (tmp_path / "closed.py").write_text("import torch\n\ndef two():\n    return torch.nn.Identity()\n")
+    task = text_task(train=16, validation=4, test=8)
+    strings = task.test.inputs.strings()
+
+    np.testing.assert_array_equal(
+        opened(f"{path}:two", task).logits(task.test), [[len(one), one.count(" ")] for one in strings]
+    )
+    with pytest.raises(
+        BadTeacher, match=r"two is given text; a function to_input in closed\.py, from a list of strings"
+    ):
+        opened(f"{tmp_path / 'closed.py'}:two", task)

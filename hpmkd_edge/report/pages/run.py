@@ -28,6 +28,7 @@ from hpmkd_edge.report.pages.frame import (
     table,
     worded,
 )
+from hpmkd_edge.report.pages.lengths import lengths
 from hpmkd_edge.report.pages.rounds import evidence, rounds
 from hpmkd_edge.report.points import points_of
 from hpmkd_edge.report.rows import Grid, against_teacher, environment, headline, limit, teachers, value
@@ -102,6 +103,7 @@ def _target(report: Report, files: Sequence[str], place: int, level: int) -> Mar
             level=level,
         ),
         _latency(report, limit_ms, place, level),
+        lengths(report.lengths, f"lengths-{place}", level),
         section("From teacher to student", diagram(report, _shipping(report)), level=level) if report.rounds else "",
         rounds(report, f"rounds-{place}", level),
         evidence(report, f"evidence-{place}", level),

@@ -1,0 +1,73 @@
+"""Copies of sentences for a teacher to label: sentences of a user's own first, then changed ones; on disk, as Arrow."""
+
+# Shape suffixes: N = rows, U = sentences without labels.
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from hpmkd_edge.errors import BadData, BadOutput
+from hpmkd_edge.kernels.text_views import copy_texts, find_words
+from hpmkd_edge.tasks.task import Texts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ORDER_SEED: Final = 4001  # of the sentences without labels; another than that of any copy
+
+
+def copies_of(texts: Texts, *, count: int, seed: int, unlabeled: Texts | None, folder: Path | None) -> Iterator[Texts]:
+    """Yield *count* copies of *texts*, N sentences each; see `kernels.text_views.copy_texts`.
+
+    Where there are *unlabeled* sentences, every other copy, the first among them, is made of these instead: each once,
+    in a drawn order, until all are used up. What then is missing of its N are changed sentences.
+
+    Args:
+        seed: a copy follows from it, from its own number, from *texts* and from *unlabeled* alone.
+        folder: where each copy is written as an Arrow file, which is mapped into memory; None keeps it there.
+
+    Raises:
+        BadData: a copy is larger than an Arrow array of strings can be.
+        BadOutput: *folder* cannot be written.
+    """
+    import pyarrow
+
+    lengths_N, bytes_B = texts.blocks()
+    words, rows, used = find_words(bytes_B, lengths_N), len(texts), 0
+    own = Texts.of(()) if unlabeled is None else unlabeled
+    order_U = np.random.Generator(np.random.Philox(ORDER_SEED)).permutation(len(own))
+    for number in range(count):
+        drawn = order_U[used : used + rows] if number % 2 == 0 else order_U[:0]
+        used += len(drawn)
+        copy = own.take(drawn).sentences
+        if len(drawn) < rows:
+            try:
+                characters, offsets = copy_texts(words, seed=seed + number)
+            except OverflowError as error:
+                raise BadData(
+                    f"the training sentences are too long to be copied: {error} Use --views 1, or shorter ones."
+                ) from error
+            buffers = [None, pyarrow.py_buffer(offsets), pyarrow.py_buffer(characters)]
+            changed = pyarrow.Array.from_buffers(pyarrow.string(), rows, buffers)
+            copy = pyarrow.concat_arrays([copy, changed[len(drawn) :]]) if len(drawn) else changed
+        yield Texts(sentences=copy if folder is None else _on_disk(copy, folder / f"copy-{number + 1}.arrow"))
+
+
+def _on_disk(sentences: pa.StringArray, path: Path) -> pa.StringArray:
+    """Write *sentences* to *path*, whole or not at all, and return them as they lie there."""
+    import pyarrow
+
+    beside = path.with_suffix(".new")
+    table = pyarrow.record_batch([sentences], names=["text"])
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with pyarrow.OSFile(str(beside), "wb") as file, pyarrow.ipc.new_file(file, table.schema) as writer:
+            writer.write_batch(table)
+        beside.replace(path)
+    except OSError as error:
+        raise BadOutput(f"{path} cannot be written: {error.strerror or error}.") from error
+    return pyarrow.ipc.open_file(pyarrow.memory_map(str(path))).get_batch(0).column(0)

@@ -1,0 +1,69 @@
+"""Sentences without labels, for a teacher to label: a line each, or a column of a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hpmkd_edge.errors import BadConfiguration, BadData, nearest
+from hpmkd_edge.tasks.reading import cause_of
+from hpmkd_edge.tasks.table_files import ending_of, named_errors, open_parquet, read_delimited
+from hpmkd_edge.tasks.task import Texts
+from hpmkd_edge.tasks.texts import MOST_BYTES, texts_of
+
+
+def read_unlabeled(path: Path, column: str | None) -> Texts:
+    """Read the sentences of *path*; those of nothing but white space are left out.
+
+    Args:
+        path: a .csv, .tsv (or .gz of them) or .parquet file, or a text file with a sentence a line.
+        column: of a table, the one with the sentences; None where it has no other.
+
+    Raises:
+        BadConfiguration: a table has no such *column*, or several and none is named.
+        BadData: the file cannot be read, holds no sentence, or is no UTF-8.
+    """
+    from pyarrow import compute
+
+    if not path.is_file():
+        raise BadData(f"--unlabeled {path} is no file; a file of sentences is needed.")
+    try:
+        texts = _of_lines(path) if ending_of(path) is None else _of_table(path, column)
+    except OSError as error:
+        raise BadData(f"--unlabeled {path} cannot be read: {cause_of(error)}.") from error
+    seen = compute.utf8_trim_whitespace(texts.sentences)
+    kept = texts.sentences.filter(compute.greater(compute.binary_length(seen), 0))
+    if not len(kept):
+        raise BadData(f"--unlabeled {path} holds no sentence; a file of sentences is needed.")
+    return Texts(sentences=kept)
+
+
+def _of_lines(path: Path) -> Texts:
+    import pyarrow
+    from pyarrow import compute
+
+    size = path.stat().st_size
+    if size > MOST_BYTES:
+        raise BadData(f"--unlabeled {path} holds {size / 1e9:.1f} GB; at most {MOST_BYTES / 1e9:.1f} GB are read.")
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise BadData(f"line {line} of --unlabeled {path} is not UTF-8; UTF-8 is needed.") from error
+    # Split by Arrow: a million lines as Python strings would take more memory than all that is made of them.
+    return Texts(sentences=compute.split_pattern(pyarrow.array([text]), "\n").flatten())
+
+
+def _of_table(path: Path, column: str | None) -> Texts:
+    with named_errors(path):
+        texts = () if column is None else (column,)
+        table = open_parquet(path) if ending_of(path) == ".parquet" else read_delimited(path, exact=(), as_text=texts)
+        name = table.names[0] if column is None and len(table.names) == 1 else column
+        if name is None:
+            raise BadConfiguration(
+                f"--unlabeled {path} has the columns {', '.join(table.names)}; --text is needed to say which one holds"
+                " sentences."
+            )
+        if table.names.count(name) != 1:
+            raise BadConfiguration(f"--unlabeled {path} has no column {name!r}. {nearest(name, table.names)}")
+        return texts_of(name, table.take(name))

@@ -1,0 +1,1 @@
+"""Training an encoder for a task, so that it can teach."""

@@ -1,0 +1,86 @@
+"""A small convolutional text family: gated convolutions between embeddings and a pooled head, a linear bag beside.
+
+The gates are those of Dauphin et al. 2017 (arXiv 1612.08083).
+"""
+
+# Shape suffixes: N = rows, T = pieces of the longest row, W = width, K = classes.
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from hpmkd_edge.students.embedding import embed, start_embedding
+from hpmkd_edge.students.family import Shape, Size, pieces_of
+from hpmkd_edge.students.pooling import max_over, mean_over, real, root_mean_over
+from hpmkd_edge.students.rungs import build_seeded, sorted_rungs
+
+# Embeddings hold nearly all parameters, so width alone tells one rung from the next; fine where budgets are.
+RUNGS: Final = (
+    (4, 1), (6, 1), (8, 1), (10, 1), (12, 1), (14, 2), (16, 2), (18, 2), (20, 2), (22, 2), (24, 2), (26, 2), (27, 2),
+    (28, 2), (30, 2), (31, 2), (32, 2), (36, 2), (40, 2), (48, 2), (56, 2), (64, 2), (72, 2), (80, 2), (88, 2),
+    (96, 2), (104, 2), (112, 2), (116, 2), (128, 2), (144, 2), (160, 2), (192, 2), (224, 2), (256, 2), (288, 2),
+    (320, 2), (352, 2), (384, 2), (448, 2), (512, 2), (640, 2), (768, 2),
+)  # fmt: skip
+KERNEL: Final = 3
+DROPOUT: Final = 0.1
+
+
+class GatedText(nn.Module):
+    """Embeddings, *depth* gated convolutions with shortcuts, mean and largest value over the pieces, a linear head."""
+
+    def __init__(self, pieces: int, classes: int, width: int, depth: int) -> None:
+        super().__init__()
+        self.embedding = embed(pieces, width)
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(width, 2 * width, KERNEL, padding=KERNEL // 2) for _ in range(depth)
+        )
+        self.head = nn.Linear(2 * width, classes)
+        self.bag = nn.Embedding(pieces, classes, padding_idx=0)
+        nn.init.zeros_(self.bag.weight)
+        self.dropout = nn.Dropout(DROPOUT)
+
+    def forward(self, ids_NT: Tensor) -> Tensor:
+        x_NTW = self.embedding(ids_NT)
+        real_NT = real(ids_NT, x_NTW)
+        real_N1T = real_NT[:, None]
+        x_NWT = self.dropout(x_NTW).transpose(1, 2) * real_N1T
+        for convolution in self.convolutions:
+            # A value beside its gate, so that the leading channels of a larger student are whole pairs.
+            value_NWT, gate_NWT = convolution(x_NWT).unflatten(1, (-1, 2)).unbind(2)
+            x_NWT = x_NWT + value_NWT * gate_NWT.sigmoid() * real_N1T
+        x_NTW = x_NWT.transpose(1, 2)
+        pooled = torch.stack([mean_over(x_NTW, real_NT), max_over(x_NTW, real_NT)], 2).flatten(1)
+        logits_NK: Tensor = self.head(self.dropout(pooled)) + root_mean_over(self.bag(ids_NT), real_NT)
+        return logits_NK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gated:
+    """*depth* gated convolutions over embeddings of *width* values."""
+
+    name: str = "gated"
+    digest: str = "gated-1"
+
+    def ladder(self, shape: Shape) -> tuple[Size, ...]:
+        """Return the sizes for *shape*, fewest parameters first.
+
+        Raises:
+            BadStudent: the task has no texts.
+        """
+        pieces = pieces_of(shape, self.name)
+        return sorted_rungs(self.name, RUNGS, lambda width, depth: GatedText(pieces, shape.classes, width, depth))
+
+    def build(self, size: Size, shape: Shape, seed: int) -> nn.Module:
+        """Return a module from ids [N, T] to logits [N, K]; its embeddings begin from the lexicon's origin.
+
+        Raises:
+            BadStudent: the task has no texts.
+        """
+        pieces = pieces_of(shape, self.name)
+        module = build_seeded(lambda: GatedText(pieces, shape.classes, size.width, size.depth), seed)
+        start_embedding(module.embedding, shape.lexicon)
+        return module

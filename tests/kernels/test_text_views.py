@@ -1,0 +1,94 @@
+"""Copies of texts follow from their seed alone, and are made of the texts' own words."""
+
+from itertools import pairwise
+
+import naive_kernels as naive
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from sample_texts import sentences
+
+from hpmkd_edge.kernels.text_views import copy_texts, find_words
+from hpmkd_edge.tasks.task import Texts
+
+TEXTS = st.lists(st.text(st.sampled_from("ab é 語\t"), max_size=24), min_size=1, max_size=8)
+
+
+def words_of(texts):
+    lengths, content = Texts.of(texts).blocks()
+    return find_words(content, lengths)
+
+
+def copies(texts, seed):
+    content, offsets = copy_texts(words_of(texts), seed=seed)
+    return [bytes(content[start:end]).decode() for start, end in pairwise(offsets)]
+
+
+@given(TEXTS)
+@settings(deadline=None)
+def test_words_are_what_spaces_part(texts):
+    """No other white space does, and no byte inside a letter."""
+    words = words_of(texts)
+    found = [bytes(words.content[a:b]).decode() for a, b in zip(words.starts, words.ends, strict=True)]
+
+    assert found == [word for text in texts for word in text.split(" ") if word]
+    np.testing.assert_array_equal(
+        np.diff(words.firsts), [len([word for word in text.split(" ") if word]) for text in texts]
+    )
+
+
+@given(TEXTS, st.integers(0, 2**40))
+@settings(max_examples=200, deadline=None)
+@example(["", " ", ""], 3)
+@example(["word"], 0)
+def test_the_kernel_equals_its_slow_twin(texts, seed):
+    """Letter for letter, also where no text has a word."""
+    assert copies(texts, seed) == naive.copy_texts(texts, seed=seed)
+
+
+def test_every_outline_and_every_change_equals_the_slow_twin():
+    """On sentences of a length at which all of them are drawn."""
+    texts, _ = sentences(2_000)
+
+    assert copies(texts, 5) == naive.copy_texts(texts, seed=5)
+
+
+def test_a_copy_has_a_word_where_its_text_has_one_and_all_of_its_words_are_of_the_texts():
+    """An empty sentence stays empty."""
+    texts = ["", *sentences(3_000)[0], "  "]
+    known = {word for text in texts for word in text.split()}
+    made = copies(texts, 1)
+
+    assert (made[0], made[-1]) == ("", "")
+    assert all(made[1:-1])
+    assert {word for copy in made for word in copy.split(" ")} - {""} <= known
+
+
+def test_another_seed_copies_otherwise():
+    """Otherwise sixteen views would be one; a third of short sentences may stay as they are."""
+    texts, _ = sentences(1_000)
+    one, two = copies(texts, 1), copies(texts, 2)
+
+    assert sum(a == b for a, b in zip(one, two, strict=True)) < 200
+    assert sum(a == b for a, b in zip(one, texts, strict=True)) < 400
+
+
+def test_bytes_that_are_not_the_texts_are_refused():
+    """Lengths and bytes belong together."""
+    with pytest.raises(ValueError, match="texts of 3 bytes are needed, not of 4"):
+        find_words(np.zeros(4, np.uint8), np.array([1, 2]))
+
+
+def test_copies_too_large_for_their_offsets_are_refused():
+    """One long word, drawn again and again: 2.1 GB are counted, and not made."""
+    words = find_words(np.full(50_000_000, ord("a"), np.uint8), np.array([50_000_000]))
+    many = type(words)(
+        content=words.content,
+        starts=np.zeros(200, np.int64),
+        ends=np.full(200, 50_000_000),
+        firsts=np.arange(201),
+    )
+
+    with pytest.raises(OverflowError, match=r"at most 2,147,483,647 are possible"):
+        copy_texts(many, seed=0)

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from hpmkd_edge.bench.profile import Shape
 from hpmkd_edge.bench.runtimes import tensor_rt
 from hpmkd_edge.bench.runtimes.feeds import feeds_for
 from hpmkd_edge.bench.runtimes.runtime import check_file
@@ -36,13 +37,15 @@ class Wish:
 
     Attributes:
         model: an ONNX file.
-        batch: rows of the largest batch.
+        batch: rows of the largest batch, of inputs that *shapes* does not name.
+        shapes: of inputs of which more than the batch is open, as that of a text's ids.
         workspace_bytes: None for a quarter of the memory of the GPU that is here.
         output: where to save the engine, or None to throw it away.
     """
 
     model: Path
     batch: int = 1
+    shapes: tuple[Shape, ...] = ()
     workspace_bytes: int | None = None
     dla_core: int | None = None
     capabilities: tuple[str, ...] = ()
@@ -83,7 +86,8 @@ def try_to_build(wish: Wish, *, timeout_s: float = TIMEOUT_S) -> Outcome:
     Raises:
         RuntimeUnavailable: there is no TensorRT here that can build, or not for what was wished.
         BadConfiguration: there is no such file, it must not be handed to a runtime, a batch has no row, an axis other
-            than the batch's is open, or the output is not named as an engine.
+            than the batch's is open and no shape is given, a given one does not fit, or the output is not named as an
+            engine.
         BadOutput: the engine cannot be saved.
     """
     # Before any object of TensorRT is made, in whichever process.
@@ -144,7 +148,8 @@ def _build(wish: Wish) -> Outcome:
     if wish.workspace_bytes is not None:
         allowance = replace(allowance, workspace_bytes=wish.workspace_bytes)
     try:
-        feeds = feeds_for(tensor_rt.inputs(wish.model), batch=wish.batch)
+        shapes = {one.name: one.sizes for one in wish.shapes}
+        feeds = feeds_for(tensor_rt.inputs(wish.model), batch=wish.batch, shapes=shapes)
         built = tensor_rt.build_engine(wish.model, feeds, allowance, output=wish.output)
     except MeasurementFailed as error:
         refused = tensor_rt.refused(wish.model)

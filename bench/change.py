@@ -136,7 +136,7 @@ def check_comparable(before: Profile, after: Profile, *, same_inputs: bool = Tru
 
 
 def _shapes(profile: Profile) -> str:
-    shapes = sorted((one.name, one.sizes) for one in profile.shapes)
+    shapes = sorted((one.name, one.sizes) for one in profile.fed)
     return " ".join(f"{name}={','.join(map(str, sizes))}" for name, sizes in shapes) or "some that it does not name"
 
 

@@ -26,6 +26,7 @@ class Job:
         preprocessing: the file that runs before each model, or None.
         sampling: how they are timed; None to take the memory only.
         names: the names of each model's inputs; their arrays lie beside the job.
+        tokenized: whether the library that runs a tokenizer must be here, also where there is no model yet.
     """
 
     runtime: str
@@ -34,6 +35,7 @@ class Job:
     preprocessing: tuple[Path | None, ...]
     names: tuple[tuple[str, ...], ...]
     sampling: Sampling | None
+    tokenized: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

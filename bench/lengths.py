@@ -27,10 +27,11 @@ class Sentence:
 def sentences_by_length(path: Path, words: Iterable[str]) -> tuple[Sentence, ...]:
     """Return sentences of 8, 16, 32, 64 and 128 pieces, as far as the tokenizer at *path* reads, and of the most.
 
+    Where the words do not suffice there are fewer sentences: each has another number of pieces, and one at least.
+
     Args:
         path: of a tokenizer.json that truncates.
-        words: real ones, in the order in which they are taken; one that would be too long is passed over. Where they
-            do not suffice the sentence is shorter, and says so.
+        words: real ones; see `tokenizer.sentence_of`.
 
     Raises:
         RuntimeUnavailable, BadConfiguration, MeasurementFailed: as `tokenizer.load`.
@@ -38,19 +39,10 @@ def sentences_by_length(path: Path, words: Iterable[str]) -> tuple[Sentence, ...
     native = tokenizer.load(path, tokenizer.feeds_of([])).native
     most = native.truncation["max_length"] if native.truncation is not None else max(LENGTHS)
     native.no_truncation()
-    counted = [(word, len(native.encode(word).ids)) for word in words]
-    return tuple(_sentence(counted, wanted) for wanted in sorted({*(one for one in LENGTHS if one < most), most}))
-
-
-def _sentence(counted: Sequence[tuple[str, int]], wanted: int) -> Sentence:
-    """Join words, whose pieces are *counted* one by one: they are read alike beside each other."""
-    taken: list[str] = []
-    pieces = 0
-    for word, count in counted:
-        if 0 < count <= wanted - pieces:
-            taken.append(word)
-            pieces += count
-    return Sentence(text=" ".join(taken), pieces=pieces)
+    words = list(words)
+    made = [tokenizer.sentence_of(native, words, one) for one in sorted({*LENGTHS, most}) if one <= most]
+    texts = {pieces: text for text, pieces in made if pieces}
+    return tuple(Sentence(text=texts[pieces], pieces=pieces) for pieces in sorted(texts))
 
 
 def latency_by_length(

@@ -21,7 +21,7 @@ from hpmkd_edge.bench.protocol import Sampling
 from hpmkd_edge.bench.runtimes.choose import RUNTIMES, choose_runtime
 from hpmkd_edge.bench.runtimes.runtime import Feeds, check_file
 from hpmkd_edge.errors import BadConfiguration, unknown
-from hpmkd_edge.export.artifact import bytes_of, runtime_before
+from hpmkd_edge.export.artifact import bytes_of, is_tokenizer, runtime_before
 from hpmkd_edge.export.graph_costs import arena_bytes, node_costs
 
 # An engine may take ten minutes to build, and MLPerf's sampling takes ten more.
@@ -228,6 +228,7 @@ def _pooled(plan: _Plan, model: _Model, i: int, visits: Sequence[Visit], alone: 
         sampled_memory_mb=_largest([one.sampled_memory_mb for one in memory]),
         baseline_memory_mb=_largest([one.baseline_memory_mb for one in memory]),
         activation_bytes=_counted(model.path, seen[0].shapes, arena_bytes),
+        entering=seen[0].shapes if model.preprocessing and is_tokenizer(model.preprocessing) else (),
     )
 
 

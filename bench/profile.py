@@ -116,8 +116,9 @@ class Profile:
     and of the weights that lie beside them.
     `warmup_settled` says whether the medians of two blocks came near each other within the limit.
     `enqueue_share` is the host's time to hand over the work relative to the device's to do it; None on a CPU.
-    `shapes` are of the batch that was fed. `io` is "bound" where inputs were handed to the runtime once, "copied" where
-    each timed run hands them over. `inter_threads` run operators beside each other.
+    `shapes` are of the batch that was fed, `entering` of what a tokenizer made of it, which tells sentences apart;
+    empty of other models, and of older records. `io` is "bound" where inputs were handed to the runtime once,
+    "copied" where each timed run hands them over. `inter_threads` run operators beside each other.
     `runs` are how many of the samples each process gave; `states` the machine before and after each one's timing.
     `sampled_memory_mb` is the most that a look every few milliseconds found, above `baseline_memory_mb` as the peak.
     `activation_bytes` is the arena that the graph needs; None where its shapes do not follow from those of its inputs,
@@ -158,6 +159,7 @@ class Profile:
     sampled_memory_mb: float | None = None
     baseline_memory_mb: float | None = None
     activation_bytes: int | None = None
+    entering: tuple[Shape, ...] = ()
 
     def percentile_ms(self, p: float) -> float | None:
         """Return the p-th percentile, or None where so few runs do not support an upper bound of it."""
@@ -179,6 +181,11 @@ class Profile:
         """The sha256 of each file that was timed, in the order in which they run."""
         before = () if self.preprocessing is None else (self.preprocessing.sha256,)
         return (*before, self.model_sha256)
+
+    @property
+    def fed(self) -> tuple[Shape, ...]:
+        """What makes two feeds the same: the shapes of the batch, and of what a tokenizer made of it."""
+        return (*self.shapes, *self.entering)
 
     @property
     def p50_ms(self) -> float | None:

@@ -111,15 +111,20 @@ def connect(address: str) -> Iterator[Board]:
         line.close()
 
 
-def check_board(address: str, runtime: str) -> None:
+def check_board(address: str, runtime: str, *, tokenized: bool = False) -> None:
     """Connect to a board and see whether it has *runtime*, before anything is made that is to be measured there.
+
+    Args:
+        address: of the board.
+        runtime: a key of `RUNTIMES`.
+        tokenized: whether a tokenizer will run before the model.
 
     Raises:
         BadConfiguration: *address* has another form.
-        RuntimeUnavailable: the board cannot be reached or entered, or lacks Python, numpy or the runtime.
+        RuntimeUnavailable: the board cannot be reached or entered, or lacks Python, numpy, the runtime or tokenizers.
         MeasurementFailed: it has no room, or the line broke.
     """
-    job = Job(runtime=runtime, threads=1, models=(), preprocessing=(), names=(), sampling=None)
+    job = Job(runtime=runtime, threads=1, models=(), preprocessing=(), names=(), sampling=None, tokenized=tokenized)
     with connect(address) as board:
         board.visit(job, (), CHECK_S)
 

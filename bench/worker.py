@@ -22,12 +22,13 @@ from hpmkd_edge.bench.job import Answer, Job, Seen, read_job, write_answer
 from hpmkd_edge.bench.placement import nodes_run, off_macs
 from hpmkd_edge.bench.profile import Shape
 from hpmkd_edge.bench.reference import reference_feeds, reference_file
+from hpmkd_edge.bench.runtimes import tokenizer
 from hpmkd_edge.bench.runtimes.chain import ChainSession, open_model, version_of_first
 from hpmkd_edge.bench.runtimes.choose import choose_runtime
 from hpmkd_edge.bench.runtimes.runtime import Feeds, Runtime, Session
 from hpmkd_edge.bench.timing import Run, Warmup, sample, time_run, warm_up
 from hpmkd_edge.errors import EdgeError
-from hpmkd_edge.export.artifact import PREPROCESSING_RUNTIME
+from hpmkd_edge.export.artifact import PREPROCESSING_RUNTIME, TOKENIZER
 
 # Buffers have their final size by then. The warm-up proper comes after the memory was read: its times take some too.
 MEMORY_RUNS: Final = 20
@@ -52,6 +53,8 @@ def _carry_out(job: Job, feeds: tuple[Feeds, ...]) -> tuple[Answer, tuple[NDArra
     host = describe_host()
     runtime = choose_runtime(job.runtime)
     version = runtime.version()  # imports the library: it belongs to the baseline
+    if job.tokenized:
+        tokenizer.check(Path(TOKENIZER))
     firsts = [None if before is None else version_of_first(before) for before in job.preprocessing]
     runs, seen = [], []
     for path, preprocessing, first, one in zip(job.models, job.preprocessing, firsts, feeds, strict=True):

@@ -213,13 +213,12 @@ def _input_of(path: Path) -> str:
 def export_teacher(graph: TorchGraph, path: Path) -> Path:
     """Export a torch teacher, from its preprocessed input to logits, so that it can be timed beside the student.
 
-    One that takes ids takes any number of them.
+    One that a tokenizer runs before takes `ids`, any number of them; any other `input`.
 
     Raises:
         ConversionFailed: torch cannot export the module.
     """
     example = torch.cat([graph.example, graph.example])
-    of_ids = not graph.example.is_floating_point() and graph.example.ndim == 2  # uint8 images have more axes
-    free = TEXT_AXES if of_ids else ("rows",)
-    save_graph(torch_graph(graph.module, example, name_in="input", name_out="logits", free=free), path, {})
+    name_in, free = ("input", ("rows",)) if graph.tokenizer is None else (IDS, TEXT_AXES)
+    save_graph(torch_graph(graph.module, example, name_in=name_in, name_out="logits", free=free), path, {})
     return path

@@ -4,6 +4,7 @@ It needs `pip install onnxruntime tokenizers`, and student.onnx and tokenizer.js
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -28,4 +29,9 @@ def main(sentences: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or sys.stdin.read().splitlines())
+    # What is no UTF-8 is read as the replacement character, and only a line feed ends a line.
+    given = [os.fsencode(one) for one in sys.argv[1:]]
+    if not given:
+        *lines, rest = sys.stdin.buffer.read().split(b"\n")
+        given = [*lines, rest] if rest else lines
+    main([one.decode("utf-8", "replace") for one in given])

@@ -54,7 +54,7 @@ def ship_text(artifact: Artifact, folder: Path, *, rows: Rows, answer: Answer) -
     return (
         f"{TEXT_STUDENT} takes sentences, `text` [N], by operators of onnxruntime-extensions, and answers {len(rows)}"
         " validation sentences as the two files do. It reads otherwise: words with a letter that the vocabulary lacks,"
-        " Hangul, İ, zero bytes, format characters, and names of special pieces, as [MASK]."
+        " accents beyond Latin-1, as of č, Hangul, names of special pieces, as [MASK], and rare signs: docs/text.md."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -19,13 +20,19 @@ PACKAGE: Final = "onnxruntime_extensions"
 LONGEST_WORD: Final = 100
 
 
+def takes_strings(path: Path) -> bool:
+    """Tell whether the ONNX file at *path* has operators of onnxruntime-extensions, which read text."""
+    import onnx
+
+    return any(opset.domain == DOMAIN for opset in onnx.load(path, load_external_data=False).opset_import)
+
+
 def cannot_take_strings(tokenizer: str) -> str | None:
     """Say in a sentence why no operator here reads text as *tokenizer* does; None if one does.
 
     BertTokenizer reads as a WordPiece of BERT's kind does, but for: words with a letter that the vocabulary lacks, of
     which it keeps the pieces before that letter, where the tokenizer makes the whole word unknown; what follows a zero
-    byte; U+007F, U+2028, format and replacement characters, which it does not drop; letters that it does not take apart
-    into others, as Hangul and İ; and the names of special pieces, as "[MASK]", which it reads letter by letter.
+    byte; the names of special pieces, as "[MASK]", which it reads letter by letter; and the signs of docs/text.md.
 
     Args:
         tokenizer: the text of a tokenizer.json.

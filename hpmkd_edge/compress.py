@@ -20,12 +20,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from hpmkd_edge.bench.building import Wish, try_to_build
-from hpmkd_edge.bench.profile import Profile
+from hpmkd_edge.bench.profile import Profile, Shape
 from hpmkd_edge.bench.runtimes import tensor_rt
 from hpmkd_edge.bench.runtimes.choose import RUNTIMES
 from hpmkd_edge.bench.scoring import answer, score
-from hpmkd_edge.desk import Desk, announced, is_of, read_given, targets_of
-from hpmkd_edge.entrance import parity_rows, timed_row, words_of
+from hpmkd_edge.desk import Desk, announced, check_boards, is_of, read_given, targets_of
+from hpmkd_edge.entrance import entering, parity_rows, timed_row, words_of
 from hpmkd_edge.errors import BadConfiguration, BadData, EdgeError, Interrupted
 from hpmkd_edge.export.artifact import FULL_STUDENT, Artifact, ship
 from hpmkd_edge.export.text_files import ship_text
@@ -42,7 +42,7 @@ from hpmkd_edge.run_identity import run_id
 from hpmkd_edge.settling import shown
 from hpmkd_edge.students.effort import effort_of
 from hpmkd_edge.targets import Target
-from hpmkd_edge.tasks.task import Goal
+from hpmkd_edge.tasks.task import Goal, Rows, Texts
 from hpmkd_edge.tracked import place_of, summary_of
 from hpmkd_edge.tracking.following import followed
 from hpmkd_edge.turns import Workbench
@@ -102,6 +102,8 @@ def _run(request: Request, targets: tuple[Target, ...], folder: RunFolder) -> tu
         followed(request.log, place_of(folder, [target.name for target in targets])) as following,
     ):
         preparation = prepare(request, folder, lambda: interruption.asked, following.journal)
+        if preparation.task.kind == "text":  # which shows only now
+            check_boards(targets, tokenized=True)
         with closing(preparation.workshop.executor):
             for target in targets:
                 own = target.name if len(targets) > 1 else "."
@@ -230,10 +232,11 @@ def _fit_to(target: Target, preparation: Preparation, request: Request, facts: F
         verdict=verdict,
         foretold=foretold,
         lengths=lengths,
+        sentence=row.inputs.strings()[0] if isinstance(row.inputs, Texts) else None,
         notes=[
             *_notes(target, missing, task.goal),
             *beside_text,
-            *_tried_by_tensorrt(target, missing, artifact),
+            *_tried_by_tensorrt(target, missing, artifact, row),
             *_unused(given, rounds, target, request),
         ],
     )
@@ -250,12 +253,14 @@ def _notes(target: Target, missing: str | None, goal: Goal) -> list[str]:
     return notes
 
 
-def _tried_by_tensorrt(target: Target, missing: str | None, artifact: Artifact) -> list[str]:
+def _tried_by_tensorrt(target: Target, missing: str | None, artifact: Artifact, row: Rows) -> list[str]:
     """Say whether the TensorRT that is here builds the student, where it cannot run it: as RTX without a GPU."""
     if target.runtime != "tensorrt" or missing is None or tensor_rt.cannot_build():
         return []
     with announced(f"build {artifact.path.name}"):
-        tried = try_to_build(Wish(model=artifact.path.absolute()))
+        # An engine fixes the pieces of a text, and is built for as many as the timed sentence has.
+        shapes = tuple(Shape(name=name, sizes=array.shape) for name, array in entering(artifact, row).items())
+        tried = try_to_build(Wish(model=artifact.path.absolute(), shapes=shapes))
     if tried.failure is not None:
         return [f"TensorRT here refuses {artifact.path.name}, and the board's may: {tried.failure}"]
     return [f"{tried.tensorrt} parses and builds {artifact.path.name} here, without a GPU, in {tried.seconds:.1f} s."]

@@ -33,10 +33,11 @@ def announced(what: str) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fed:
-    """A file that is no student's, with one row of its own inputs."""
+    """A file that is no student's, with one row of its own inputs, or of those of the tokenizer.json before it."""
 
     path: Path
     feeds: Mapping[str, NDArray[Any]]
+    preprocessing: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,11 +102,14 @@ class Desk:
         before = artifact.preprocessing
         if before is None or not is_tokenizer(before):
             return ()
+        sentences = sentences_by_length(before, words)
+        if not sentences:
+            return ()
         with announced(f"measure {artifact.path.stem} by the length of sentences"):
             return latency_by_length(
                 artifact.path,
                 preprocessing=before,
-                sentences=sentences_by_length(before, words),
+                sentences=sentences,
                 runtime=self.runtime,
                 sampling=SAMPLINGS[self.protocol],
                 threads=self.target.threads,
@@ -140,7 +144,10 @@ class Desk:
             [*(artifact.path for artifact in artifacts), *(other.path for other in others)],
             runtime=self.runtime,
             feeds=[*(dict(self.row) for _ in artifacts), *(dict(other.feeds) for other in others)],
-            preprocessing=[*(artifact.preprocessing for artifact in artifacts), *(None for _ in others)],
+            preprocessing=[
+                *(artifact.preprocessing for artifact in artifacts),
+                *(other.preprocessing for other in others),
+            ],
             precisions=[*(artifact.precision for artifact in artifacts), *("fp32" for _ in others)],
             with_memory=[*(artifact not in no_memory_of for artifact in artifacts), *(True for _ in others)],
             sampling=SAMPLINGS[self.protocol],
@@ -196,6 +203,15 @@ def targets_of(request: Request) -> tuple[Target, ...]:
         if len(targets) > 1:
             raise BadConfiguration(f"--host is one board, and {len(targets)} targets are given; name one of them.")
         targets = tuple(replace(target, host=request.host) for target in targets)
-    for host, runtime in {(target.host, target.runtime) for target in targets if target.host}:
-        check_board(host, runtime)
+    check_boards(targets)
     return targets
+
+
+def check_boards(targets: Iterable[Target], *, tokenized: bool = False) -> None:
+    """See whether the boards of *targets* have their runtimes, and where it is *tokenized* what runs a tokenizer.
+
+    Raises:
+        RuntimeUnavailable: a board cannot be reached, or lacks what measuring needs.
+    """
+    for host, runtime in {(target.host, target.runtime) for target in targets if target.host}:
+        check_board(host, runtime, tokenized=tokenized)

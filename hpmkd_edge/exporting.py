@@ -34,6 +34,7 @@ from hpmkd_edge.export.passes.fold import fold
 from hpmkd_edge.export.passes.half import halve
 from hpmkd_edge.export.passes.quantize import Form
 from hpmkd_edge.export.precision import Int8, best_int8
+from hpmkd_edge.export.text_graph import DOMAIN, takes_strings
 from hpmkd_edge.exported import Exported, Grade, Precision, Quantized, Timing
 from hpmkd_edge.labeled_rows import LabeledRows, read_rows
 from hpmkd_edge.progress import hidden
@@ -183,6 +184,11 @@ def _check(wish: ExportWish) -> None:
         what = "int8 is calibrated and graded" if wish.label is None else f"the labels {wish.label!r} are"
         raise BadConfiguration(
             f"{what} on real rows; --rows FILE.npz is needed, with an array for each input of {wish.model.name}."
+        )
+    if wish.precision == "int8" and takes_strings(wish.model):
+        raise BadConfiguration(
+            f"{wish.model.name} reads text by operators of {DOMAIN}, which int8 cannot be calibrated through; the file"
+            " behind them, which has the weights, is needed, as student.onnx beside student-text.onnx."
         )
     carried = precision_of(wish.model)
     if carried != "fp32":

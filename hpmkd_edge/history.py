@@ -118,7 +118,7 @@ def entry_of(profile: Profile, *, target: Target, model: str | None = None) -> E
         precision=profile.precision,
         threads=profile.threads,
         batch=profile.batch,
-        shapes=" ".join(f"{one.name}={','.join(map(str, one.sizes))}" for one in profile.shapes),
+        shapes=" ".join(f"{one.name}={','.join(map(str, one.sizes))}" for one in profile.fed),
         host=profile.host.model,
         host_name=profile.host.name,
         protocol=profile.protocol,

@@ -17,6 +17,7 @@ from hpmkd_edge.json_file import read_json, write_json
 MANIFEST_SCHEMA: Final = "hpmkd-edge/manifest/1"
 MANIFEST: Final = "manifest.json"
 LIBRARIES: Final = ("torch", "onnx", "onnxruntime", "numpy")  # whose versions a manifest names
+TEXT_LIBRARIES: Final = ("tokenizers", "transformers")  # and these, where they are installed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +89,7 @@ def write_manifest(
         versions=(
             Version(name="python", version=platform.python_version()),
             *(Version(name=name, version=_installed(name)) for name in LIBRARIES),
+            *(Version(name=name, version=found) for name in TEXT_LIBRARIES if (found := _installed(name))),
         ),
         inputs=tuple(Input(name=name, sha256=sha256) for name, sha256 in inputs),
         artifacts=tuple(

@@ -21,6 +21,7 @@ from hpmkd_edge.distill.methods.table import FEATURE_METHODS, METHODS, feels_tem
 from hpmkd_edge.distill.mixture import Mixture, mixtures
 from hpmkd_edge.distill.stages import StagePlan, parse_stages, plan_stages
 from hpmkd_edge.distill.step_choice import plan_for
+from hpmkd_edge.distill.taps import tap_of
 from hpmkd_edge.distill.teacher_maps import can_open, check_open, check_taps, maps_of
 from hpmkd_edge.distill.tutor import Tutor, tutor_of
 from hpmkd_edge.distill.workshop import Workshop
@@ -44,7 +45,7 @@ from hpmkd_edge.teachers.open import open_teacher
 from hpmkd_edge.teachers.teacher import Teacher
 from hpmkd_edge.teachers.text_pipeline import fit_text_pipeline
 from hpmkd_edge.tracking.journal import Journal
-from hpmkd_edge.wording import lexicon_for, unlabeled_for
+from hpmkd_edge.wording import lexicon_for, unlabeled_for, with_room
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,13 +160,19 @@ def prepare(
     teachers = teachers_of(request, task, device)
     family = open_family(request.student, task)
     inlet = fit_inlet(task, lexicon_for(request, task, teachers))
-    unlabeled = unlabeled_for(request)
+    unlabeled, left_out = unlabeled_for(request, task)
     shape = shape_of(inlet, task)
     ladder = family.ladder(shape)
     components = without(request.without)
     rungs = ladder if request.size is None else (rung(ladder, request.size),)
     settings, notes = _settings(request, task, teachers, family.name)
+    if unlabeled is not None:
+        settings, used = with_room(settings, unlabeled, request, task)
+        notes += [*left_out, used]
     plan = _stage_plan(request, settings, task, teachers)
+    by_features = plan is not None and any(is_feature_method(stage.method) for stage in plan.stages)
+    if by_features:
+        tap_of(family.build(rungs[0], shape, request.seed), shape.example(2), request.student_tap, "student")
     # The user's store, or one of the run's own where nothing is kept between runs; opened before anything is trained
     # whose outcome could not be kept.
     shared = open_store() if components.uses("memory") else None
@@ -204,7 +211,7 @@ def prepare(
         key=lambda tutor: -tutor.accuracy,
     )
     _refuse_useless(tutors[0], task)
-    if plan is not None and any(is_feature_method(stage.method) for stage in plan.stages):
+    if by_features:
         check_taps(tutors[0].teacher, task, request.teacher_tap)
     allowance = allowed_sizes(rungs, tutors[0].teacher, request.compression)
     memory = None if shared is None else Memory(shared.engine)
@@ -325,6 +332,11 @@ def _settings(request: Request, task: Task, teachers: Sequence[Teacher], family:
         raise BadConfiguration(f"--flip and --mixup are for images; this task is {found}: leave them out.")
     if not all(teacher.answers_new_rows for teacher in teachers):
         # A student must not see rows that its teacher has not: a file of logits knows the rows as they are.
+        if request.unlabeled is not None:
+            raise BadConfiguration(
+                "--unlabeled is for teachers that answer new sentences, and a file of logits answers the training rows"
+                " alone; leave it out."
+            )
         views = 1
         notes.append("A file of logits answers the rows as they are, so the training rows were not augmented.")
     settings = configure(

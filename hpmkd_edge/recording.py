@@ -92,12 +92,14 @@ def record_run(
     notes: Sequence[str],
     foretold: tuple[Foretold, ...] = (),
     lengths: tuple[LengthLatency, ...] = (),
+    sentence: str | None = None,
 ) -> Report:
     """Write weights, measurement, report and manifest into the run's folder, and return the report.
 
     Args:
         test: of what ships, on test rows.
         teachers_test_accuracy: in the order of the preparation's tutors.
+        sentence: that a text student was timed on.
     """
     from hpmkd_edge.report.documents import PAGE
     from hpmkd_edge.report.documents import files_of as files_in
@@ -152,7 +154,7 @@ def record_run(
             facts.final,
             verdict.outcome,
             cut=shipped.artifact.preprocessing is not None,
-            tokenized=task.kind == "text",
+            sentence=sentence,
             targets_file=request.targets_file,
         ),
         notes=(
@@ -272,7 +274,7 @@ def _order_of_files(artifact: Artifact, target: Target) -> list[str]:
 
 def files_of(request: Request) -> list[tuple[str, str]]:
     """Return name and sha256 of each file that the user gave."""
-    one_each = (request.student, request.schema, request.targets_file, request.unlabeled)
+    one_each = (request.student, request.schema, request.targets_file, request.unlabeled, request.tokenizer)
     specs = [request.data, *request.teachers, *request.weights, *request.profiles, *filter(None, one_each)]
     paths = [Path(spec.rpartition(":")[0] if is_python_spec(spec) else spec).expanduser() for spec in specs]
     if request.label is not None and Path(request.data).is_dir():

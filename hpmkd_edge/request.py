@@ -11,7 +11,6 @@ from hpmkd_edge.python_file import is_python_spec
 
 MOST: Final = 2**31
 MOST_WORKERS: Final = 1024
-LEAST_VOCABULARY: Final = 100  # the letters and signs of a language alone are as many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +127,7 @@ class Request:
             ("--compression", self.compression, 1),
             ("--temperature", self.temperature, 1),
             ("--workers", self.workers, 1),
-            ("--vocabulary", self.vocabulary, LEAST_VOCABULARY),
+            ("--vocabulary", self.vocabulary, 1),
         ):
             if value is not None and not least <= value < MOST:
                 raise BadConfiguration(f"{flag} is {value}; a number from {least} to {MOST - 1:,} is needed.")

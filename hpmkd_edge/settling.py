@@ -16,24 +16,26 @@ def board_command(
     outcome: Outcome,
     *,
     cut: bool = False,
-    tokenized: bool = False,
+    sentence: str | None = None,
     targets_file: str | None = None,
 ) -> str | None:
     """Return the commands that measure the student on the board and judge it again, or None if all is settled here.
 
     Args:
-        cut: whether a preprocessing file runs before the student's; *tokenized*, whether that is a tokenizer.
+        cut: whether a preprocessing file runs before the student's.
+        sentence: of a text student, whose tokenizer runs before it: the one that it was timed on.
         targets_file: where the target stands, if not among those that ship.
     """
     if outcome is not Outcome.INCONCLUSIVE or target.device.name == HOST:
         return None
     folder = shlex.quote(str(shown(final)))
     record = f"{target.name}-profile.json"
-    before = f" --preprocessing {folder}/{TOKENIZER if tokenized else PREPROCESSING}" if cut else ""
+    before = f" --preprocessing {folder}/{PREPROCESSING if sentence is None else TOKENIZER}" if cut else ""
+    text = "" if sentence is None else f" --text={shlex.quote(sentence)}"
     known = f" --targets {shlex.quote(targets_file)}" if targets_file else ""
     return "\n".join(
         (
-            f"hpmkd-edge profile {folder}/{STUDENT}{before}{known} --target {target.name}"
+            f"hpmkd-edge profile {folder}/{STUDENT}{before}{text}{known} --target {target.name}"
             f" --host {target.host or 'ssh://USER@BOARD'}"
             f" --protocol standard --output {record}",
             f"hpmkd-edge gate {folder}/report.json --profile {record}",

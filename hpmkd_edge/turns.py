@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from hpmkd_edge.bench.profile import Profile
 from hpmkd_edge.bench.scoring import answer
@@ -16,7 +17,7 @@ from hpmkd_edge.distill.curriculum import train_best
 from hpmkd_edge.entrance import parity_rows
 from hpmkd_edge.errors import BadConfiguration, ConversionFailed, MeasurementFailed
 from hpmkd_edge.export.artifact import Artifact
-from hpmkd_edge.export.conversion import convert, export_teacher, needs_cut, save_student
+from hpmkd_edge.export.conversion import TEXT, convert, export_teacher, needs_cut, save_student
 from hpmkd_edge.plan.chain import Chain, Step
 from hpmkd_edge.plan.sizing import SHORT, excess
 from hpmkd_edge.preparation import Preparation
@@ -30,6 +31,10 @@ from hpmkd_edge.teachers.teacher import OnnxGraph, TorchGraph
 from hpmkd_edge.verdict import Verdict
 
 log = logging.getLogger(__name__)
+
+TOKENIZER_OUTSIDE: Final = (
+    "The teacher's file takes ids: its times are without its tokenizer, and those of the student with one."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,10 +165,11 @@ class Workbench:
         What cannot be exported or run costs its own figures, a teacher's with a note, and not the finished student.
         """
         between = self._intermediates(shipped)
+        note = None
         try:
-            teacher, note = self._teacher(), None
+            teacher, lacks = self._teacher()
         except (ConversionFailed, BadConfiguration) as error:
-            teacher, note = None, _not_timed(error)
+            teacher, lacks, note = None, None, _not_timed(error)
         ways: list[tuple[dict[Size, Artifact], Fed | None]] = [(between, teacher)]
         if between and teacher:  # one file that fails takes all of a process with it
             ways += [({}, teacher), (between, None)]
@@ -179,7 +185,7 @@ class Workbench:
             return SideBySide(
                 student=student,
                 teacher=rest[-1] if above else None,
-                note=None if above else note,
+                note=lacks if above else note,
                 intermediates={
                     size: Timed(file_bytes=artifact.file_bytes, profile=profile)
                     for (size, artifact), profile in zip(sizes.items(), rest, strict=False)
@@ -187,15 +193,23 @@ class Workbench:
             )
         return SideBySide(student=shipped.profile, teacher=None, note=note)
 
-    def _teacher(self) -> Fed | None:
-        """Return the best teacher as a file; None where it is no graph."""
+    def _teacher(self) -> tuple[Fed | None, str | None]:
+        """Return the best teacher as a file, on the student's own sentence, and what its times lack of that.
+
+        The file is None where the teacher is no graph.
+        """
         graph = self.preparation.best.teacher.graph()
         if isinstance(graph, TorchGraph):
             path = export_teacher(graph, self.state / "teacher.onnx")
-            return Fed(path=path, feeds={"input": graph.example.numpy()})
+            if graph.tokenizer is None:
+                return Fed(path=path, feeds={"input": graph.example.numpy()}), None
+            before = self.state / "teacher-tokenizer.json"
+            before.write_text(graph.tokenizer, encoding="utf-8")
+            return Fed(path=path, feeds=self.desk.row, preprocessing=before), None
         if isinstance(graph, OnnxGraph):
-            return Fed(path=graph.path, feeds=graph.feeds)
-        return None
+            feeds = graph.feeds if graph.read is None else graph.read(list(self.desk.row[TEXT]))
+            return Fed(path=graph.path, feeds=feeds), TOKENIZER_OUTSIDE if graph.tokenized else None
+        return None, None
 
     def _intermediates(self, shipped: Round) -> dict[Size, Artifact]:
         """Export a file of each size that was trained between teacher and student; its time hangs on no weight."""

@@ -1,7 +1,8 @@
 """Copies of texts as a pure function of a seed: words left out, replaced and moved, fragments, pairs of fragments.
 
 A copy is a list of words of the texts themselves, so a word's bytes never change, and one that is drawn from all
-places of all texts alike is drawn from their unigram distribution without a dictionary.
+places of all texts alike is drawn from their unigram distribution without a dictionary. In scripts that put no space
+between words, each letter counts for one.
 """
 
 # Shape suffixes: N = texts, B = bytes, W = words of all texts.
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from hpmkd_edge.kernels.draws import high_share, low_share, scramble
 
 SPACE: Final = 0x20
+APART, WITHIN, ALONE = range(3)  # what parts words, is a part of one, and is one
 
 # One of four outlines a copy, the rest of 1 is the whole text. Sampled n-grams are a quarter in Tang et al. 2019 (arXiv
 # 1903.12136); a pair brings words together that no text has, and shows what a contrast does to the answer.
@@ -38,48 +40,65 @@ LARGEST_OFFSET: Final = np.iinfo(np.int32).max
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
-    """Where the words of texts lie; words are what spaces part.
+    """Where the words of texts lie.
+
+    White space and control characters of ASCII part words, as does U+3000; a letter of Han, kana, Thai, Lao, Tibetan,
+    Myanmar or Khmer is a word of its own.
 
     Attributes:
         content: uint8, the bytes of all texts.
         starts, ends: int64, [W], where a word begins, and the place after it.
+        alone: bool, [W], whether it is a letter of such a script; two of these are joined without a space.
         firsts: int64, [N + 1]: a text's words are those from its own number to the next.
     """
 
     content: NDArray[np.uint8]
     starts: NDArray[np.int64]
     ends: NDArray[np.int64]
+    alone: NDArray[np.bool_]
     firsts: NDArray[np.int64]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _count_words(bytes_B: NDArray[np.uint8], offsets: NDArray[np.int64], firsts: NDArray[np.int64]) -> None:
-    for n in range(len(offsets) - 1):
-        count = 0
-        for place in range(offsets[n], offsets[n + 1]):
-            begins = place == offsets[n] or bytes_B[place - 1] == SPACE
-            count += begins and bytes_B[place] != SPACE
-        firsts[n + 1] = firsts[n] + count
+@njit(inline="always")  # type: ignore[untyped-decorator]
+def _classify(bytes_B: NDArray[np.uint8], place: int) -> tuple[int, int]:
+    """Return what begins at a byte, APART, WITHIN or ALONE, and how many bytes it has."""
+    lead = bytes_B[place]
+    if lead <= SPACE:
+        return APART, 1
+    if lead < 0xE0:
+        return WITHIN, 1
+    second = bytes_B[place + 1]
+    if lead == 0xE3 and second == 0x80 and bytes_B[place + 2] == 0x80:
+        return APART, 3  # U+3000
+    if 0xE3 <= lead <= 0xE9 or (lead == 0xEF and (0xA4 <= second <= 0xAB or 0xBC <= second <= 0xBD)):
+        return ALONE, 3  # kana and Han, their signs, compatible and full width forms
+    if (lead == 0xE0 and second >= 0xB8) or (lead == 0xE1 and (second <= 0x82 or 0x9E <= second <= 0x9F)):
+        return ALONE, 3  # Thai, Lao and Tibetan; Myanmar and Khmer
+    return (ALONE, 4) if lead == 0xF0 and second >= 0xA0 else (WITHIN, 1)
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
 def _find_words(
-    bytes_B: NDArray[np.uint8], offsets: NDArray[np.int64], starts_W: NDArray[np.int64], ends_W: NDArray[np.int64]
+    bytes_B: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    firsts: NDArray[np.int64],
+    starts_W: NDArray[np.int64],
+    ends_W: NDArray[np.int64],
+    alone_W: NDArray[np.bool_],
 ) -> None:
-    word = 0
+    """Fill in the number of words before each text and, where there is room for words, the words."""
+    word, writing = 0, len(starts_W) > 0
     for n in range(len(offsets) - 1):
-        inside = False
-        for place in range(offsets[n], offsets[n + 1]):
-            if (bytes_B[place] != SPACE) != inside:
-                if inside:
-                    ends_W[word] = place
-                    word += 1
-                else:
-                    starts_W[word] = place
-                inside = not inside
-        if inside:
-            ends_W[word] = offsets[n + 1]
-            word += 1
+        place, before = offsets[n], APART
+        while place < offsets[n + 1]:
+            kind, size = _classify(bytes_B, place)
+            word += kind == ALONE or (kind == WITHIN and before != WITHIN)
+            if writing and kind != APART:
+                if kind == ALONE or before != WITHIN:
+                    starts_W[word - 1], alone_W[word - 1] = place, kind == ALONE
+                ends_W[word - 1] = place + size
+            place, before = place + size, kind
+        firsts[n + 1] = word
 
 
 @njit(inline="always")  # type: ignore[untyped-decorator]
@@ -163,13 +182,15 @@ def _measure(
     firsts: NDArray[np.int64],
     starts_W: NDArray[np.int64],
     ends_W: NDArray[np.int64],
+    alone_W: NDArray[np.bool_],
     sizes: NDArray[np.int64],
 ) -> None:
     for n in prange(len(counts)):
-        size = max(0, counts[n] - 1)
+        size, begin = 0, 2 * firsts[n]
         for place in range(counts[n]):
-            word = drawn[2 * firsts[n] + place]
+            word = drawn[begin + place]
             size += ends_W[word] - starts_W[word]
+            size += place > 0 and not (alone_W[word] and alone_W[drawn[begin + place - 1]])
         sizes[n] = size
 
 
@@ -181,16 +202,17 @@ def _join(
     bytes_B: NDArray[np.uint8],
     starts_W: NDArray[np.int64],
     ends_W: NDArray[np.int64],
+    alone_W: NDArray[np.bool_],
     offsets: NDArray[np.int64],
     out: NDArray[np.uint8],
 ) -> None:
     for n in prange(len(counts)):
-        at = offsets[n]
+        at, begin = offsets[n], 2 * firsts[n]
         for place in range(counts[n]):
-            if place:
+            word = drawn[begin + place]
+            if place > 0 and not (alone_W[word] and alone_W[drawn[begin + place - 1]]):
                 out[at] = SPACE
                 at += 1
-            word = drawn[2 * firsts[n] + place]
             for source in range(starts_W[word], ends_W[word]):
                 out[at] = bytes_B[source]
                 at += 1
@@ -200,7 +222,7 @@ def find_words(bytes_B: NDArray[np.uint8], lengths_N: NDArray[np.int64]) -> Word
     """Find the words of texts.
 
     Args:
-        bytes_B: uint8, of all texts, in UTF-8: a byte of value 0x20 is a space and nothing else.
+        bytes_B: uint8, of all texts, in UTF-8.
         lengths_N: int64, the bytes of each text.
 
     Raises:
@@ -210,10 +232,11 @@ def find_words(bytes_B: NDArray[np.uint8], lengths_N: NDArray[np.int64]) -> Word
         raise ValueError(f"texts of {lengths_N.sum()} bytes are needed, not of {len(bytes_B)}.")
     offsets = np.concatenate([[0], np.cumsum(lengths_N)])
     firsts = np.zeros(len(offsets), np.int64)
-    _count_words(bytes_B, offsets, firsts)
-    starts_W, ends_W = np.empty(firsts[-1], np.int64), np.empty(firsts[-1], np.int64)
-    _find_words(bytes_B, offsets, starts_W, ends_W)
-    return Words(content=bytes_B, starts=starts_W, ends=ends_W, firsts=firsts)
+    for words in (0, -1):  # counted first, and then written
+        count = firsts[words]
+        starts_W, ends_W, alone_W = np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count, np.bool_)
+        _find_words(bytes_B, offsets, firsts, starts_W, ends_W, alone_W)
+    return Words(content=bytes_B, starts=starts_W, ends=ends_W, alone=alone_W, firsts=firsts)
 
 
 def copy_texts(words: Words, *, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
@@ -229,7 +252,7 @@ def copy_texts(words: Words, *, seed: int) -> tuple[NDArray[np.uint8], NDArray[n
         seed: the draws depend on it and on the text's number alone.
 
     Returns:
-        The copies' bytes, words parted by one space each, and where each copy begins: int32 [N + 1].
+        The copies' bytes, words parted by one space each or by none, and where each copy begins: int32 [N + 1].
 
     Raises:
         OverflowError: the copies have more bytes than offsets of 32 bits can tell.
@@ -238,10 +261,10 @@ def copy_texts(words: Words, *, seed: int) -> tuple[NDArray[np.uint8], NDArray[n
     drawn, counts = np.empty(2 * len(words.starts), np.int64), np.empty(texts, np.int64)
     _draw_copies(seed, words.firsts, drawn, counts)
     offsets = np.zeros(texts + 1, np.int64)
-    _measure(drawn, counts, words.firsts, words.starts, words.ends, offsets[1:])
+    _measure(drawn, counts, words.firsts, words.starts, words.ends, words.alone, offsets[1:])
     np.cumsum(offsets, out=offsets)
     if offsets[-1] > LARGEST_OFFSET:
         raise OverflowError(f"the copies have {offsets[-1]:,} bytes; at most {LARGEST_OFFSET:,} are possible.")
     out = np.empty(offsets[-1], np.uint8)
-    _join(drawn, counts, words.firsts, words.content, words.starts, words.ends, offsets, out)
+    _join(drawn, counts, words.firsts, words.content, words.starts, words.ends, words.alone, offsets, out)
     return out, offsets.astype(np.int32)

@@ -1,6 +1,7 @@
 """Slow twins of the compiled kernels: the same laws in plain Python."""
 
 import math
+import re
 from fractions import Fraction
 from itertools import pairwise
 
@@ -302,10 +303,19 @@ def copy_text(texts, row, words, seed):
             kept.append(word)
         elif draw >> 32 >= 2**31:
             kept.append(words[below(10 + 3 * place, len(words))])
-    return " ".join(kept)
+    joined = " ".join(kept)
+    return re.sub(f"(?<={ALONE}) (?={ALONE})", "", joined)
+
+
+# Signs, kana and Han; compatible and full width forms; Thai, Lao, Tibetan; Myanmar; Khmer; the further planes of Han.
+ALONE = "[\u3001-\u9fff\uf900-\ufaff\uff00-\uff7f\u0e00-\u0fff\u1000-\u10bf\u1780-\u17ff\U00020000-\U0003ffff]"
+
+
+def split_words(sentence):
+    return re.findall(f"{ALONE}|(?:(?!{ALONE})[^\0-\x20\u3000])+", sentence)
 
 
 def copy_texts(sentences, *, seed):
-    texts = [[word for word in sentence.split(" ") if word] for sentence in sentences]
+    texts = [split_words(sentence) for sentence in sentences]
     words = [word for text in texts for word in text]
     return [copy_text(texts, row, words, seed) for row in range(len(texts))]

@@ -323,6 +323,8 @@ def test_flags_that_would_do_nothing_are_refused(run, table_csv):
         ((*table, "--stages", "fitnet,kd"), "have no features"),
         ((*table, "--stages", "dist,kd"), "cannot teach 2 classes"),
         ((*table, "--workers", "9999999"), "at most 1024"),
+        (("--stages", "fitnet,kd", "--student-tap", "hed"), "tap of the student 'hed'"),
+        (("--unlabeled", "more.txt"), "--unlabeled is for texts, and this task has images"),
     ):
         code, _, said = run("compress", *arguments)
 

@@ -12,16 +12,23 @@ import numpy as np
 import onnxruntime
 import pytest
 from sample_data import blobs
+from sample_readers import reader
+from sample_records import make_target
 
+from hpmkd_edge import compress as compress_module
 from hpmkd_edge.answers import digest_of_labeled, student_right
 from hpmkd_edge.bench.profile import write_profile
+from hpmkd_edge.bench.runtimes import tensor_rt
 from hpmkd_edge.bench.scoring import score
 from hpmkd_edge.cli import main
 from hpmkd_edge.compress import compress, resume
+from hpmkd_edge.entrance import timed_row
 from hpmkd_edge.errors import BadTeacher
 from hpmkd_edge.export.artifact import precision_of
+from hpmkd_edge.export.conversion import save_student
 from hpmkd_edge.manifest import check_manifest, read_manifest
 from hpmkd_edge.record import read_report
+from hpmkd_edge.recording import files_of
 from hpmkd_edge.report.gate import exit_code_of, gate
 from hpmkd_edge.request import Request
 from hpmkd_edge.tasks.source import open_task
@@ -431,3 +438,25 @@ def test_bad_input_that_shows_late_leaves_nothing_either(images_npz, tmp_path, b
         compress(Request(data=str(images_npz), teachers=(f"{tmp_path}/net.py:net",)), output=tmp_path / "run")
 
     assert not (tmp_path / "run.partial").exists()
+
+
+def test_a_text_student_is_tried_by_a_tensorrt_that_cannot_run_it(tmp_path, monkeypatch):
+    """For as many pieces as the timed sentence has: the note says whether it is built, and nothing ends the run."""
+    pytest.importorskip("tensorrt_rtx")
+    monkeypatch.setattr(tensor_rt, "PACKAGES", ("tensorrt_rtx",))
+    task, inlet, module = reader()
+    artifact = save_student(module, inlet, tmp_path / "student.onnx", facts={})
+    target = make_target(runtime="tensorrt")
+    (note,) = compress_module._tried_by_tensorrt(target, "there is no GPU.", artifact, timed_row(task, inlet))
+
+    assert "parses and builds student.onnx here, without a GPU" in note
+
+
+def test_the_record_names_the_tokenizer_that_was_given(tmp_path):
+    """A file is an input as any other; the names of two kinds are none."""
+    path = tmp_path / "tokenizer.json"
+    path.write_text("{}")
+    request = Request(data="digits", targets=("host",), tokenizer=str(path))
+
+    assert [name for name, _ in files_of(request)] == [str(path)]
+    assert files_of(replace(request, tokenizer="wordpiece")) == []

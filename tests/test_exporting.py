@@ -9,6 +9,7 @@ import pytest
 from onnx import TensorProto
 from sample_crash import name_or_crash
 from sample_graphs import floats, images_graph, save_nodes
+from sample_readers import reader
 
 from hpmkd_edge import exporting
 from hpmkd_edge.bench import isolation
@@ -16,6 +17,7 @@ from hpmkd_edge.bench.runtimes import tensor_rt
 from hpmkd_edge.cli import main
 from hpmkd_edge.errors import BadConfiguration, BadData, BadOutput, MeasurementFailed, ParityBroken
 from hpmkd_edge.export.artifact import precision_of
+from hpmkd_edge.export.text_graph import string_graph
 from hpmkd_edge.exporting import ExportWish, export
 from hpmkd_edge.report.export_text import exported_as_json, notes_of
 
@@ -63,6 +65,17 @@ def pair_graph(path, batch="batch", out=1):
 def wish(model, precision="int8", **changes):
     given = {"rows": model.with_name("rows.npz"), "output": model.with_name("new.onnx"), **changes}
     return ExportWish(model=model, precision=precision, **given)
+
+
+def test_int8_of_a_file_that_reads_text_is_refused(tmp_path):
+    """Whatever rows are given: its weights lie behind operators that take none of them."""
+    pytest.importorskip("onnxruntime_extensions")
+    _, inlet, _ = reader()
+    path = tmp_path / "student-text.onnx"
+    onnx.save(string_graph(inlet.lexicon.tokenizer), path)
+
+    with pytest.raises(BadConfiguration, match=r"reads text by operators of ai\.onnx\.contrib, .* as student\.onnx"):
+        export(wish(path, rows=tmp_path / "rows.npz", output=tmp_path / "int8.onnx"))
 
 
 def test_int8_by_labels_is_written_and_told(images):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from hpmkd_edge import manifest
 from hpmkd_edge.errors import BadReport
 from hpmkd_edge.manifest import check_manifest, read_manifest, write_manifest
 
@@ -46,3 +47,17 @@ def test_a_folder_without_a_manifest_cannot_be_checked(tmp_path):
     """No manifest is not an intact one."""
     with pytest.raises(BadReport, match=r"manifest\.json cannot be read"):
         check_manifest(tmp_path)
+
+
+def test_libraries_of_text_are_named_where_they_are(tmp_path, monkeypatch):
+    """What reads sentences decides their ids; others need neither."""
+
+    def named():
+        made = write_manifest(tmp_path, run_id="r", command="c", seed=0, created_at="now", inputs=())
+        return [one.name for one in made.versions]
+
+    here = named()
+    monkeypatch.setattr(manifest, "TEXT_LIBRARIES", ("no_tokenizers",))
+
+    assert here[-2:] == ["tokenizers", "transformers"]
+    assert named() == here[:-2]

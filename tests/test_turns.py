@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from sample_records import make_profile, make_target
 from torch import nn
 
@@ -12,7 +13,7 @@ from hpmkd_edge.distill.candidates import Intermediate
 from hpmkd_edge.errors import ConversionFailed, MeasurementFailed
 from hpmkd_edge.export.artifact import Artifact
 from hpmkd_edge.students.family import Size
-from hpmkd_edge.teachers.teacher import OnnxGraph
+from hpmkd_edge.teachers.teacher import OnnxGraph, TorchGraph
 from hpmkd_edge.turns import Workbench
 
 SIZES = tuple(Size(family="mlp", width=width, depth=1, parameters=10 * width) for width in (32, 16))
@@ -21,12 +22,13 @@ SIZES = tuple(Size(family="mlp", width=width, depth=1, parameters=10 * width) fo
 class FakeDesk:
     """A desk that notes what lies on it, and refuses the files in *refused*."""
 
-    def __init__(self, *refused):
-        self.refused, self.calls = refused, []
+    def __init__(self, *refused, row=None):
+        self.refused, self.calls, self.row = refused, [], row or {}
 
     def beside(self, artifact, *, larger, teacher):
         paths = [artifact.path, *(one.path for one in larger), *([teacher.path] if teacher else [])]
         self.calls.append([path.stem for path in paths])
+        self.teacher = teacher
         for path in paths:
             if path.stem in self.refused:
                 raise MeasurementFailed(f"{path.stem} cannot be run.")
@@ -120,6 +122,39 @@ def test_where_the_student_fails_its_own_record_stands(bench, shipped):
     assert len(desk.calls) == 3
     assert (found.student, found.teacher, found.intermediates) == (shipped.profile, None, {})
     assert "student cannot be run" in found.note
+
+
+def test_a_teacher_of_text_is_timed_on_the_students_sentence(bench, shipped):
+    """Not on one of its own; a file without a tokenizer has a note, since the student's times are with one."""
+    row = {"text": np.array(["the plot is good"], np.object_)}
+
+    def graph(tokenized):
+        return lambda: OnnxGraph(
+            path=shipped.artifact.path.with_name("teacher.onnx"),
+            feeds={"ids": np.zeros((1, 2))},
+            read=lambda sentences: {"ids": np.full((1, 9), len(sentences[0]))},
+            tokenized=tokenized,
+        )
+
+    desk, outside = FakeDesk(row=row), FakeDesk("host-intermediate-16x1", row=row)
+    found = bench(desk, graph(False)).beside_teacher(shipped)
+    noted = bench(outside, graph(True)).beside_teacher(shipped)
+
+    assert desk.teacher.feeds["ids"].tolist() == [[16] * 9]
+    assert found.note is None
+    assert "its times are without its tokenizer" in noted.note
+
+
+def test_a_module_of_ids_is_timed_behind_its_tokenizer(bench, shipped, monkeypatch):
+    """From the very sentence that the student is timed on."""
+    monkeypatch.setattr(turns, "export_teacher", lambda _graph, path: path)
+    desk = FakeDesk(row={"text": np.array(["the plot is good"], np.object_)})
+    graph = TorchGraph(module=nn.Identity(), example=torch.ones((1, 2), dtype=torch.int64), tokenizer="{}")
+    found = bench(desk, lambda: graph).beside_teacher(shipped)
+
+    assert desk.teacher.feeds == desk.row
+    assert desk.teacher.preprocessing.read_text() == "{}"
+    assert found.note is None
 
 
 def test_a_teacher_that_is_no_graph_leaves_the_others(bench, shipped):

@@ -1,15 +1,19 @@
 """What flags say of texts: the tokenizer, where students begin, and that no other data takes them."""
 
+from dataclasses import replace
+
 import pytest
 from sample_classifiers import write_classifier
 from sample_encoders import write_encoder
+from sample_lessons import SETTINGS
 from sample_texts import text_task
 
-from hpmkd_edge.errors import BadConfiguration
+from hpmkd_edge.errors import BadConfiguration, BadData
 from hpmkd_edge.request import Request
 from hpmkd_edge.tasks.source import open_task
+from hpmkd_edge.tasks.task import Texts
 from hpmkd_edge.teachers.open import open_teacher
-from hpmkd_edge.wording import lexicon_for, unlabeled_for
+from hpmkd_edge.wording import lexicon_for, unlabeled_for, with_room
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +82,61 @@ def test_images_and_tables_have_no_lexicon():
     assert lexicon_for(Request(), open_task("digits"), []) is None
 
 
-def test_more_sentences_are_read_from_the_file_that_is_named(tmp_path):
+def test_more_sentences_are_read_from_the_file_that_is_named(task, tmp_path):
     """None where none is named."""
     path = tmp_path / "more.txt"
     path.write_text("a fine film\n\na dull one\n", encoding="utf-8")
 
-    assert unlabeled_for(Request()) is None
-    assert unlabeled_for(Request(unlabeled=str(path))).strings() == ["a fine film", "a dull one"]
+    texts, notes = unlabeled_for(Request(unlabeled=str(path)), task)
+
+    assert unlabeled_for(Request(), task) == (None, ())
+    assert (texts.strings(), notes) == (["a fine film", "a dull one"], ())
+
+
+def test_sentences_that_students_are_measured_on_are_left_out(task, tmp_path):
+    """And a note says how many; where they are all there is, they are refused."""
+    path = tmp_path / "more.txt"
+    measured = {task.validation.inputs.strings()[0], task.test.inputs.strings()[0]}
+    path.write_text("\n".join(["a fine film", *measured]), encoding="utf-8")
+    texts, notes = unlabeled_for(Request(unlabeled=str(path)), task)
+
+    assert texts.strings() == ["a fine film"]
+    assert notes == ("2 of 3 sentences of --unlabeled are also validation or test rows; they were left out.",)
+    path.write_text("\n".join(measured), encoding="utf-8")
+    with pytest.raises(BadData, match="all sentences of --unlabeled are also validation or test rows; others"):
+        unlabeled_for(Request(unlabeled=str(path)), task)
+
+
+@pytest.mark.parametrize(
+    ("sentences", "asked", "epochs", "views", "used"),
+    [
+        (10, None, 30, 2, 10),
+        (241, None, 30, 4, 241),
+        (100_000, None, 30, 30, 15 * 240),
+        (100_000, None, 300, 64, 32 * 240),
+        (500, 2, 30, 2, 240),
+        (500, 9, 3, 9, 240),
+    ],
+)
+def test_there_are_views_for_all_sentences_where_no_number_is_named(task, sentences, asked, epochs, views, used):
+    """No more than epochs, and 64; a note says how many sentences were used."""
+    texts, request = Texts.of(["more"] * sentences), Request(views=asked)
+    settings, note = with_room(replace(SETTINGS, epochs=epochs, views=asked or 2), texts, request, task)
+
+    assert settings.views == views
+    assert note == f"{used:,} of {sentences:,} sentences of --unlabeled were used."
+
+
+@pytest.mark.parametrize(("views", "epochs"), [(1, 30), (2, 1)])
+def test_sentences_without_a_view_are_refused(task, views, epochs):
+    """None would be read."""
+    settings = replace(SETTINGS, views=views, epochs=epochs)
+
+    with pytest.raises(BadConfiguration, match=f"--views is {views} and --epochs {epochs}; at least 2 of both"):
+        with_room(settings, Texts.of(["more"]), Request(views=views), task)
+
+
+@pytest.mark.parametrize(("student", "taken"), [(None, False), ("bag", False), ("encoder", True), ("own.py:net", True)])
+def test_layers_are_read_for_families_that_take_them(task, teacher, student, taken):
+    """What a user's own takes is not known."""
+    assert bool(lexicon_for(Request(student=student), task, [teacher]).origin.weights) == taken

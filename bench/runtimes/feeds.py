@@ -76,22 +76,30 @@ def feeds_of_student(
         preprocessing: what runs before it, or None.
         runtime: that reads the model.
         shapes: of inputs by name, where more than the batch is open.
-        text: the sentence for a tokenizer; None for one of 32 pieces of its vocabulary.
+        text: the sentence for a tokenizer, or for a model whose only input is strings [N]; None for one of 32 pieces of
+            a tokenizer's vocabulary, or for what is made up of any input.
 
     Raises:
         BadConfiguration: there is a text or a shape for what takes none; otherwise as `feeds_of_file`.
         RuntimeUnavailable, MeasurementFailed: as `feeds_of_file`.
     """
     if preprocessing is None or not is_tokenizer(preprocessing):
-        if text is not None:
-            raise BadConfiguration(
-                "a text was given, and no tokenizer that takes it; --preprocessing tokenizer.json is needed."
-            )
         first, reader = (model, runtime) if preprocessing is None else (preprocessing, PREPROCESSING_RUNTIME)
-        return feeds_of_file(first, runtime=reader, shapes=shapes)
+        return feeds_of_file(first, runtime=reader, shapes=shapes) if text is None else _of_text(first, reader, text)
     if shapes:
         raise BadConfiguration(f"--shape gives {', '.join(shapes)} a shape; what a tokenizer takes is given by --text.")
     return tokenizer.feeds_of([tokenizer.made_up_text(preprocessing) if text is None else text])
+
+
+def _of_text(path: Path, runtime: str, text: str) -> dict[str, NDArray[Any]]:
+    """Return *text* as the only input of a file that takes sentences."""
+    declared = choose_runtime(runtime).inputs(path)
+    if [(one.dtype.kind, len(one.shape)) for one in declared] != [("O", 1)]:
+        raise BadConfiguration(
+            f"a text was given, and {path.name} takes {' and '.join(one.name for one in declared)}, no sentences;"
+            " --preprocessing tokenizer.json is needed, or a model that takes strings."
+        )
+    return {declared[0].name: np.array([text], np.object_)}
 
 
 def feeds_of_files(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +15,7 @@ from hpmkd_edge.errors import MeasurementFailed
 
 PROVIDER: Final = "CPUExecutionProvider"
 EXTENSIONS: Final = "onnxruntime_extensions"
+EXTENSIONS_LIBRARY: Final = "_extensions_pydll*.so"
 EXTENSIONS_DOMAIN: Final = "ai.onnx.contrib"
 
 # As ONNX Runtime writes the types of inputs; the rest of ONNX's types cannot be fed from numpy.
@@ -118,13 +118,20 @@ def _open(path: Path, threads: int, *, optimized: bool = True) -> Any:
             return onnxruntime.InferenceSession(str(path), options, providers=[PROVIDER])
         except Exception as error:
             # Operators that read text are in a library of their own, which other files need not pay for.
-            if EXTENSIONS_DOMAIN not in str(error) or not find_spec(EXTENSIONS):
+            if EXTENSIONS_DOMAIN not in str(error) or _extensions() is None:
                 raise
-        options.register_custom_ops_library(import_module(EXTENSIONS).get_library_path())
+        options.register_custom_ops_library(str(_extensions()))
         return onnxruntime.InferenceSession(str(path), options, providers=[PROVIDER])
     except Exception as error:
         needed = " pip install 'hpmkd-edge[text]' has them." if EXTENSIONS_DOMAIN in str(error) else ""
         raise MeasurementFailed(f"ONNX Runtime cannot load {path}: {_sentence(error)}{needed}") from error
+
+
+def _extensions() -> Path | None:
+    """Return the library of operators that read text, or None; its package imports transformers and torch."""
+    spec = find_spec(EXTENSIONS)
+    folder = None if spec is None or spec.origin is None else Path(spec.origin).parent
+    return None if folder is None else next(folder.glob(EXTENSIONS_LIBRARY), None)
 
 
 def _inputs(path: Path, native: Any) -> tuple[Input, ...]:

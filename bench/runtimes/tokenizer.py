@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,9 @@ OUTPUT: Final = "ids"
 PADDING: Final = 0
 # Pieces of the sentence that a text model is timed on where nobody gives one.
 PIECES: Final = 32
+# A word of more is cut into parts of so many: where nobody writes spaces, a whole sentence is one.
+LONGEST_WORD: Final = 8
+MOST_REFUSED: Final = 1000  # words that did not fit, after which a sentence stays shorter
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +117,35 @@ def made_up_text(path: Path, pieces: int = PIECES) -> str:
         pieces = min(pieces, native.truncation["max_length"])
     native.no_truncation()
     ids = np.random.default_rng(0).permutation(native.get_vocab_size())
-    words: list[str] = []
-    left = pieces
-    for word in filter(str.isalpha, (native.decode([int(one)]).strip() for one in ids)):
-        # Words are read alike beside each other, so their pieces add up.
-        count = len(native.encode(word).ids)
-        if 0 < count <= left:
-            words.append(word)
-            left -= count
-    return " ".join(words)
+    words = filter(str.isalpha, (native.decode([int(one)]).strip() for one in ids))
+    return sentence_of(native, words, pieces)[0]
+
+
+def sentence_of(native: Any, words: Iterable[str], wanted: int) -> tuple[str, int]:
+    """Join *words* to a sentence of so many pieces, or of fewer where they do not suffice; return both.
+
+    The sentence is counted as it stands: behind a space some tokenizers read a word otherwise than alone.
+
+    Args:
+        native: a tokenizer that does not truncate.
+        words: in the order in which they are taken; one that would be too long is passed over.
+        wanted: pieces.
+    """
+    text, pieces, refused = "", 0, 0
+    for part in (part for word in words for part in _parts(native, word)):
+        longer = f"{text} {part}" if text else part
+        count = len(native.encode(longer).ids)
+        if pieces < count <= wanted:
+            text, pieces = longer, count
+        else:
+            refused += 1
+        if pieces == wanted or refused == MOST_REFUSED:
+            break
+    return text, pieces
+
+
+def _parts(native: Any, word: str) -> list[str]:
+    """Cut a long word where its pieces end."""
+    ends = [end for _, end in native.encode(word).offsets]
+    places = sorted({0, *ends[LONGEST_WORD - 1 :: LONGEST_WORD], len(word)})
+    return [word[first:last] for first, last in pairwise(places)]

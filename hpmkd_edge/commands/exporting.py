@@ -24,7 +24,7 @@ Examples:
   hpmkd-edge export student.onnx --check tensorrt --output student.engine"""
 
 # What only one of the two does anything with.
-OF_PRECISION = ("form", "rows", "label", "max_drop", "shape", "force")
+OF_PRECISION = ("form", "rows", "label", "max_drop", "force")
 OF_CHECK = ("target", "targets", "batch", "dla", "capability")
 
 
@@ -72,7 +72,8 @@ def export(
     shape: Annotated[
         list[str] | None,
         typer.Option(
-            help="Without --rows, the sizes of an open input, as ids=64,128; repeatable.", metavar="NAME=SIZES"
+            help="The sizes of an open input, as ids=64,128, for --check and without --rows; repeatable.",
+            metavar="NAME=SIZES",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file at --output.")] = False,
@@ -98,6 +99,7 @@ def export(
     otherwise than the model, or is refused by the runtime.
     """
     from hpmkd_edge.bench.building import Wish, try_to_build
+    from hpmkd_edge.bench.profile import Shape
     from hpmkd_edge.bench.runtimes import tensor_rt
     from hpmkd_edge.bench.runtimes.feeds import parse_shapes
     from hpmkd_edge.json_file import lay_out
@@ -117,6 +119,7 @@ def export(
         raise BadConfiguration(f"{len(models)} models and one --output were given; one model is needed for it.")
     if quiet:
         hide_bars()
+    shapes = parse_shapes(shape or ())
     memory_mb = None
     if check is not None:  # asked for before minutes are spent on a file
         memory_mb = find_target(target, load_targets(targets)).device.memory_mb if target else None
@@ -140,7 +143,7 @@ def export(
                 rows=rows,
                 label=label,
                 max_drop=max_drop,
-                shapes=parse_shapes(shape or ()),
+                shapes=shapes,
                 force=force,
             )
         )
@@ -153,6 +156,7 @@ def export(
                 Wish(
                     model=model.absolute(),
                     batch=batch,
+                    shapes=tuple(Shape(name=name, sizes=sizes) for name, sizes in shapes.items()),
                     workspace_bytes=round(memory_mb * 1e6 / 4) if memory_mb else None,
                     dla_core=dla,
                     capabilities=tuple(capability or ()),

@@ -38,6 +38,7 @@ EPOCHS: Final = 30
 PATIENCE: Final = 4  # epochs without a better one
 HELD_BACK: Final = 6  # every such row of a half decides when to stop
 FOLDS: Final = 2
+FURTHEST: Final = 5.0  # standard deviations: a rare piece of a text is hundreds away where it occurs
 CONSTANT: Final = 1e-6  # a standard deviation below it is rounding
 LEAST_ROWS: Final = 4  # each half needs one row to learn from and one to stop by
 JUDGED_AT_ONCE: Final = 4096
@@ -48,8 +49,8 @@ THREADS: Final = 1
 def compact(features: Tensor) -> Tensor:
     """Return [N, F] of what an inlet opened: images [N, C, H, W] pooled to at most 8×8 a channel, tables unchanged.
 
-    Of the pieces of a text, [N, T], it is the share of each bucket: by their ids, so that the frequent pieces of a
-    vocabulary, which come first in it, have buckets of their own. A text without pieces is all zeros.
+    Of the pieces of a text, [N, T], it is the share of each bucket: the remainder of their ids, so that each bucket
+    holds pieces from all of the vocabulary. A text without pieces is all zeros.
     """
     if not features.is_floating_point():
         counts = torch.zeros(len(features), BUCKETS, device=features.device)
@@ -98,7 +99,7 @@ class _Scales:
 
     def inputs(self, features_NF: Tensor, teachers_MNK: NDArray[np.float32], rows_B: NDArray[np.int64]) -> Tensor:
         """Return some rows' features and their teachers' row-centered logits: [B, F + M·K]."""
-        features_BF = (features_NF[torch.from_numpy(rows_B)] - self.mean) / self.deviation
+        features_BF = ((features_NF[torch.from_numpy(rows_B)] - self.mean) / self.deviation).clamp(-FURTHEST, FURTHEST)
         logits_MBK = teachers_MNK[:, rows_B]
         logits_MBK = (logits_MBK - logits_MBK.mean(2, keepdims=True)) / self.logits[:, None, None]
         logits_BI = logits_MBK.transpose(1, 0, 2).reshape(len(rows_B), -1)

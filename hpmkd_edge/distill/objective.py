@@ -70,11 +70,12 @@ class Objective:
     def guidance(self, student_BK: Tensor, rows_B: Tensor, view: int, kept: list[int], temperature: float) -> Tensor:
         """Return the mean loss over the *kept* guides (dense guidance; HPM-KD, arXiv 2512.09886)."""
         assert self.method is not None
-        labels_B = self.lesson.labels[rows_B]
-        losses = [
-            self.method.loss(student_BK, self.lesson.guides[guide][view][rows_B], labels_B, temperature)
-            for guide in kept
-        ]
+        losses = []
+        for guide in kept:
+            teacher_BK = self.lesson.guides[guide][view][rows_B]
+            # A loss that sets a row's class apart needs one that is true of the row.
+            labels_B = self.lesson.labels[rows_B] if self.lesson.labels_hold(view) else teacher_BK.argmax(1)
+            losses.append(self.method.loss(student_BK, teacher_BK, labels_B, temperature))
         return torch.stack(losses).mean() if len(losses) > 1 else losses[0]
 
     def earlier(self, student_BK: Tensor, rows_B: Tensor, view: int, temperature: float) -> Tensor:

@@ -96,6 +96,7 @@ class TabularTraining:
             heat if lesson.guides else None,
             loss.blocks(BLOCKS),
             lambda: float(loss.on_labels.mean()) - self._teacher_loss(view),
+            labels_hold=lesson.labels_hold(view),
         )
         return loss.mean
 

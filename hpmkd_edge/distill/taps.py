@@ -58,7 +58,8 @@ def list_taps(module: nn.Module, example: Tensor) -> dict[str, tuple[int, ...]]:
     """Return every tap of *module* with the shape of one row, in the order in which the parts end.
 
     A tap gives one tensor of floating point with the batch as its first axis. A part that gives the module's own
-    answer is none: losses on logits read that.
+    answer is none, nor is the last part where it gives as many values as the answer, as a head does to which another is
+    added: losses on logits read those.
 
     Args:
         example: a batch that the module takes. A single row is doubled, so that a first axis of 1 is no batch.
@@ -71,6 +72,7 @@ def list_taps(module: nn.Module, example: Tensor) -> dict[str, tuple[int, ...]]:
     # Not inference mode: what a module keeps from this forward must still be fit for training.
     with _evaluating(module), torch.no_grad(), _heard(module, parts) as outputs:
         answer = module(rows)
+        last = next(reversed(outputs), None)
         return {
             name: tuple(output.shape[1:])
             for name, output in outputs.items()
@@ -79,6 +81,7 @@ def list_taps(module: nn.Module, example: Tensor) -> dict[str, tuple[int, ...]]:
             and output.is_floating_point()
             and output.ndim > 1
             and len(output) == len(rows)
+            and not (name == last and output.shape == getattr(answer, "shape", None))
         }
 
 
@@ -120,6 +123,21 @@ def find_tap(name: str, taps: dict[str, tuple[int, ...]], whose: str) -> tuple[i
     if name not in taps:
         raise unknown(f"tap of the {whose}", name, taps)
     return taps[name]
+
+
+def tap_of(module: nn.Module, example: Tensor, name: str | None, whose: str) -> tuple[str, tuple[int, ...]]:
+    """Return the tap called *name*, or the one that `choose_tap` takes, and the shape of one row of it.
+
+    Args:
+        example: see `list_taps`.
+        whose: "student" or "teacher", for the error.
+
+    Raises:
+        BadConfiguration: the module is compiled, or there is no such tap.
+    """
+    taps = list_taps(module, example)
+    chosen = name or choose_tap(taps, whose)
+    return chosen, find_tap(chosen, taps, whose)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hpmkd_edge.distill.first_teacher import TrainedHere
 from hpmkd_edge.distill.lesson import View
-from hpmkd_edge.distill.taps import choose_tap, find_tap, list_taps, tap_features
+from hpmkd_edge.distill.taps import tap_features, tap_of
 from hpmkd_edge.errors import BadConfiguration
 from hpmkd_edge.store.objects import Store
 from hpmkd_edge.tasks.task import Inputs, Rows, Task
@@ -77,9 +77,7 @@ def check_taps(teacher: Teacher, task: Task, tap: str | None) -> None:
 def _chosen(teacher: Teacher, rows: Rows, tap: str | None) -> tuple[nn.Module, Callable[[Inputs], Tensor], str]:
     """Return the teacher's module, what makes its input of raw rows, and the tap's name."""
     module, prepare = _opened(teacher)
-    taps = list_taps(module, prepare(rows.take(np.arange(2)).inputs))
-    name = choose_tap(taps, "teacher") if tap is None else tap
-    find_tap(name, taps, "teacher")
+    name, _ = tap_of(module, prepare(rows.take(np.arange(2)).inputs), tap, "teacher")
     return module, prepare, name
 
 

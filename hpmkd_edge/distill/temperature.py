@@ -43,6 +43,7 @@ class TemperatureState:
         losses: mean of each epoch.
         blocks: mean losses of the blocks of the first tenth, in whole epochs.
         gaps: of each epoch, the student's cross-entropy less its teacher's, in nats.
+        skipped: epochs that are over and of which nothing was measured; see `skip`.
     """
 
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "strict": True}
@@ -55,6 +56,7 @@ class TemperatureState:
     losses: tuple[float, ...]
     blocks: tuple[float, ...]
     gaps: tuple[float, ...]
+    skipped: int
 
     def __post_init__(self) -> None:
         if self.schedule not in (*SCHEDULES, AUTO):
@@ -71,18 +73,20 @@ class TemperatureState:
                 f"{self.epoch} epochs of {self.horizon} are over; a training of at least 1 epoch, and at most all of"
                 " them over, is needed."
             )
-        if len(self.gaps) != self.epoch or bool(self.blocks) != bool(self.losses):
+        if len(self.gaps) != len(self.losses) or bool(self.blocks) != bool(self.losses):
             raise BadConfiguration(
-                f"{self.epoch} losses, {len(self.gaps)} gaps and {len(self.blocks)} blocks of a training were found; a"
-                " gap for each loss, and blocks as soon as there is a loss, are needed."
+                f"{len(self.losses)} losses, {len(self.gaps)} gaps and {len(self.blocks)} blocks of a training were"
+                " found; a gap for each loss, and blocks as soon as there is a loss, are needed."
             )
+        if self.skipped < 0:
+            raise BadConfiguration(f"{self.skipped} epochs without a measurement were found; at least 0 are needed.")
         if min((*self.losses, *self.blocks), default=0.0) < 0:
             raise BadConfiguration("a loss below 0 was found; a cross-entropy of at least 0 is needed.")
 
     @property
     def epoch(self) -> int:
         """How many epochs are over; the temperature is that of the next."""
-        return len(self.losses)
+        return len(self.losses) + self.skipped
 
     @property
     def trial(self) -> int:
@@ -137,6 +141,7 @@ def first_state(schedule: str, start: float, epochs: int, *, low: float = LOW, h
         losses=(),
         blocks=(),
         gaps=(),
+        skipped=0,
     )
 
 
@@ -166,6 +171,17 @@ def advance(state: TemperatureState, blocks: Sequence[float], gap: float) -> Tem
     )
 
 
+def skip(state: TemperatureState) -> TemperatureState:
+    """Return *state* with one more epoch over, of rows whose labels do not hold, so that nothing was measured.
+
+    What follows losses and gaps stays where it is; the calendar goes on.
+
+    Raises:
+        BadConfiguration: all epochs were over before.
+    """
+    return replace(state, skipped=state.skipped + 1)
+
+
 def temperature(state: TemperatureState) -> float:
     """Return the temperature of the next epoch."""
     share = None if state.strategy is None else _SHARES[state.strategy](state)
@@ -190,7 +206,7 @@ def _loss_share(state: TemperatureState) -> float | None:
 
 
 def _convergence_share(state: TemperatureState) -> float | None:
-    # `1 − exp(−λ|dL/dt|)`, a step of t being an epoch. In units of the largest change, λ has no scale.
+    # `1 − exp(−λ|dL/dt|)`, a step of t being an epoch with a loss. In units of the largest change, λ has no scale.
     changes = [abs(later - earlier) for earlier, later in pairwise(state.losses)]
     if not changes:
         return None

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 ORDER_SEED: Final = 4001  # of the sentences without labels; another than that of any copy
 
 
+def places_for_unlabeled(copies: int, rows: int) -> int:
+    """Return how many sentences of a user's own so many copies of *rows* each have room for: every other one."""
+    return (copies + 1) // 2 * rows
+
+
 def copies_of(texts: Texts, *, count: int, seed: int, unlabeled: Texts | None, folder: Path | None) -> Iterator[Texts]:
     """Yield *count* copies of *texts*, N sentences each; see `kernels.text_views.copy_texts`.
 

@@ -18,8 +18,8 @@ from hpmkd_edge.distill.lesson import Lesson
 from hpmkd_edge.distill.methods.table import check_shapes
 from hpmkd_edge.distill.objective import Objective, judged, label_loss, objective_of
 from hpmkd_edge.distill.step import LONGEST_GRADIENT, StepPlan, align_state, batches, epoch_order, forward, prepared
-from hpmkd_edge.distill.taps import choose_tap, find_tap, list_taps, tapped
-from hpmkd_edge.distill.temperature import TemperatureState, advance, first_state, temperature
+from hpmkd_edge.distill.taps import tap_of, tapped
+from hpmkd_edge.distill.temperature import TemperatureState, advance, first_state, skip, temperature
 from hpmkd_edge.plan.settings import Settings
 
 WARM_UP: Final = 0.05  # share of the steps
@@ -101,10 +101,13 @@ class Progress:
         plain = {name: state[name] for name in _PLAIN}
         return cls(temperature=TemperatureState.from_dict(state["temperature"]), **plain)
 
-    def end_epoch(self, heat: float | None, blocks: Sequence[float], gap: Callable[[], float]) -> None:
+    def end_epoch(
+        self, heat: float | None, blocks: Sequence[float], gap: Callable[[], float], *, labels_hold: bool
+    ) -> None:
         """Count an epoch; where somebody taught at *heat*, move the temperature by the losses on labels alone.
 
-        The whole loss moves with the temperature, which would follow its own steps.
+        The whole loss moves with the temperature, which would follow its own steps. Where labels do not hold, the loss
+        on them says nothing of the training.
 
         Args:
             blocks: mean losses of an epoch's blocks.
@@ -113,7 +116,9 @@ class Progress:
         self.epoch += 1
         if heat is not None:
             self.temperatures.append(heat)
-            if math.isfinite(sum(blocks)):
+            if not labels_hold:
+                self.temperature = skip(self.temperature)
+            elif math.isfinite(sum(blocks)):
                 self.temperature = advance(self.temperature, blocks, gap())
 
     def note(self, loss: float, accuracy: float) -> None:
@@ -141,9 +146,9 @@ class Training:
         self.student = prepared(self.module, plan)
         self.tap, self.adaptor = "", nn.Identity()
         if self.objective.features is not None:
-            taps = list_taps(self.module, lesson.inlet.open(lesson.validation[:2]))
-            self.tap = settings.student_tap or choose_tap(taps, "student")
-            shapes = find_tap(self.tap, taps, "student"), tuple(lesson.maps[0].shape[1:])
+            example = lesson.inlet.open(lesson.validation[:2])
+            self.tap, own = tap_of(self.module, example, settings.student_tap, "student")
+            shapes = own, tuple(lesson.maps[0].shape[1:])
             check_shapes(self.objective.features, *shapes)
             self.adaptor = self.objective.features.adaptor(*shapes, seed).to(device)  # type: ignore[assignment]
         # One container, so that an adaptor learns with the student and is saved with it.
@@ -202,7 +207,10 @@ class Training:
             losses[number], on_labels[number] = loss.detach(), labels.detach()
         blocks = [float(block.mean()) for block in torch.tensor_split(on_labels, min(BLOCKS, steps))]
         progress.end_epoch(
-            heat if lesson.guides else None, blocks, lambda: float(on_labels.mean()) - self.teacher_loss(view)
+            heat if lesson.guides else None,
+            blocks,
+            lambda: float(on_labels.mean()) - self.teacher_loss(view),
+            labels_hold=lesson.labels_hold(view),
         )
         return float(losses.mean())
 

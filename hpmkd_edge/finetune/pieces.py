@@ -50,12 +50,16 @@ class Pieces:
         return np.diff(self.starts)
 
     def batch(self, rows_B: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
-        """Return ids [B, T] padded at the right, what of them is no padding [B, T], and labels [B]: all int64."""
+        """Return ids [B, T] padded at the right, what of them is no padding [B, T], and labels [B]: all int64.
+
+        A piece that a row has of its own, and that also pads, is padding: the teacher that is made here sees it so.
+        """
         lengths_B = self.lengths[rows_B]
-        real_BT = np.arange(lengths_B.max()) < lengths_B[:, None]
-        ids_BT = np.full(real_BT.shape, self.padding, np.int64)
-        ids_BT[real_BT] = np.concatenate([self.ids[self.starts[row] : self.starts[row + 1]] for row in rows_B])
-        real, labels = torch.from_numpy(real_BT.astype(np.int64)), torch.from_numpy(self.labels[rows_B])
+        filled_BT = np.arange(lengths_B.max()) < lengths_B[:, None]
+        ids_BT = np.full(filled_BT.shape, self.padding, np.int64)
+        ids_BT[filled_BT] = np.concatenate([self.ids[self.starts[row] : self.starts[row + 1]] for row in rows_B])
+        real = torch.from_numpy((ids_BT != self.padding).astype(np.int64))
+        labels = torch.from_numpy(self.labels[rows_B])
         return torch.from_numpy(ids_BT), real, labels
 
 

@@ -50,6 +50,8 @@ class BagText(nn.Module):
     def forward(self, ids_NT: Tensor) -> Tensor:
         x_NTW = self.embedding(ids_NT)
         real_NT = real(ids_NT, x_NTW)
+        # Before the pooled part, which so ends the module: stages by features read there.
+        bag_NK = root_mean_over(self.bag(ids_NT), real_NT)
         means = [mean_over(x_NTW, real_NT)]
         run_NT, whole_NT = ids_NT, real_NT
         for further in range(1, self.longest):
@@ -62,7 +64,7 @@ class BagText(nn.Module):
         # Means side by side, so that the leading inputs of a larger student's layer are of the same directions.
         pooled = self.dropout(torch.stack(means, 2).flatten(1))
         hidden = self.dropout(functional.relu(self.hidden(pooled)))
-        logits_NK: Tensor = self.head(hidden) + root_mean_over(self.bag(ids_NT), real_NT)
+        logits_NK: Tensor = self.head(hidden) + bag_NK
         return logits_NK
 
 

@@ -37,19 +37,29 @@ class Directions:
 
 @lru_cache(maxsize=2)
 def directions(lexicon: Lexicon) -> Directions:
-    """Decompose the vectors of the origin of *lexicon*, which has one; the largest part of each axis is positive."""
+    """Decompose the vectors of the origin of *lexicon*, which has one; the largest part of each axis is positive.
+
+    On one thread, so that a student begins alike however many there are: sums in another order round differently.
+    """
     assert lexicon.origin is not None
     vectors_VD = lexicon.origin.vectors.astype(np.float64)
     mean_D = vectors_VD[1:].mean(0)
     centered_VD = vectors_VD - mean_D
     centered_VD[0] = 0
-    _, columns_DD = np.linalg.eigh(centered_VD.T @ centered_VD)
-    axes_DD = columns_DD.T[::-1]
-    largest_D = np.take_along_axis(axes_DD, np.abs(axes_DD).argmax(1)[:, None], axis=1)
-    axes_DD = axes_DD * np.sign(largest_D)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        centered = torch.from_numpy(centered_VD)
+        columns_DD = torch.linalg.eigh(centered.T @ centered).eigenvectors
+        scores_VD = (centered @ columns_DD).numpy()[:, ::-1]
+    finally:
+        torch.set_num_threads(threads)
+    axes_DD = columns_DD.numpy().T[::-1]
+    largest_D1 = np.take_along_axis(axes_DD, np.abs(axes_DD).argmax(1)[:, None], axis=1)
+    signs_D1 = np.sign(largest_D1)
     return Directions(
-        scores=(centered_VD @ axes_DD.T).astype(np.float32),
-        axes=axes_DD.astype(np.float32),
+        scores=(scores_VD * signs_D1.T).astype(np.float32),
+        axes=(axes_DD * signs_D1).astype(np.float32),
         mean=mean_D.astype(np.float32),
     )
 

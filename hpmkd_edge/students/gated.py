@@ -47,6 +47,8 @@ class GatedText(nn.Module):
         x_NTW = self.embedding(ids_NT)
         real_NT = real(ids_NT, x_NTW)
         real_N1T = real_NT[:, None]
+        # Before the pooled part, which so ends the module: stages by features read there.
+        bag_NK = root_mean_over(self.bag(ids_NT), real_NT)
         x_NWT = self.dropout(x_NTW).transpose(1, 2) * real_N1T
         for convolution in self.convolutions:
             # A value beside its gate, so that the leading channels of a larger student are whole pairs.
@@ -54,7 +56,7 @@ class GatedText(nn.Module):
             x_NWT = x_NWT + value_NWT * gate_NWT.sigmoid() * real_N1T
         x_NTW = x_NWT.transpose(1, 2)
         pooled = torch.stack([mean_over(x_NTW, real_NT), max_over(x_NTW, real_NT)], 2).flatten(1)
-        logits_NK: Tensor = self.head(self.dropout(pooled)) + root_mean_over(self.bag(ids_NT), real_NT)
+        logits_NK: Tensor = self.head(self.dropout(pooled)) + bag_NK
         return logits_NK
 
 

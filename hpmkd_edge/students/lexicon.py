@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 SHORTEST_CUT: Final = 8
 LONGEST_CUT: Final = 128
-SHARE_WHOLE: Final = 99  # percent of the rows that are read to their end
+SHARE_WHOLE: Final = 0.999  # of the rows are read to their end
 STEP: Final = 8
 
 
@@ -68,17 +68,25 @@ class Lexicon:
 
 
 def lexicon_of(
-    texts: Texts, *, tokenizer: str | None = None, pieces: int | None = None, folder: Path | None = None
+    texts: Texts,
+    *,
+    tokenizer: str | None = None,
+    pieces: int | None = None,
+    folder: Path | None = None,
+    also: Texts | None = None,
+    layers: bool = True,
 ) -> Lexicon:
     """Make the lexicon of students of *texts*, the training rows.
 
-    The tokenizer cuts rows where 99 % of these have ended, at 8 … 128 pieces.
+    The tokenizer cuts rows where 99.9 % of these have ended, and of *also*, at 8 … 128 pieces.
 
     Args:
         tokenizer: "wordpiece" or "bytes" to train one, or a tokenizer.json or its folder; None for that of *folder*,
             or without one for "wordpiece".
         pieces: the most ids of the vocabulary; 8,000 by default. Those that occur once are left out in any case.
         folder: of a Hugging Face encoder, which students begin from.
+        also: the validation rows: a set may train on phrases and be asked about whole sentences.
+        layers: whether students take the layers of the encoder too, and not its embeddings alone.
 
     Raises:
         BadConfiguration: there is no such tokenizer, or too few pieces are asked for.
@@ -101,10 +109,10 @@ def lexicon_of(
             f"{own.get_vocab_size():,} of the {whole.get_vocab_size():,} pieces of {Path(asked).resolve().name}, those"
             " that the texts use"
         )
-    origin = None if folder is None else read_origin(folder, read_tokenizer(folder), own)
+    origin = None if folder is None else read_origin(folder, read_tokenizer(folder), own, layers=layers)
     if folder is not None and origin is None:
         source += f"; {folder.resolve().name} has no embeddings of pieces to begin from"
-    own.enable_truncation(_cut(own, texts))
+    own.enable_truncation(max(_cut(own, part) for part in (texts, also) if part is not None))
     own.enable_padding(pad_id=0, pad_token=own.id_to_token(0) or PADDING)
     text = own.to_str()
     return Lexicon(
@@ -119,7 +127,7 @@ def lexicon_of(
 def _cut(own: Tokenizer, texts: Texts) -> int:
     """Return the pieces after which a row is cut, a multiple of 8."""
     _, lengths_N = count_pieces(own, texts)
-    most = float(np.percentile(lengths_N, SHARE_WHOLE, method="higher"))
+    most = float(np.quantile(lengths_N, SHARE_WHOLE, method="inverted_cdf"))
     return int(min(max(SHORTEST_CUT, -(-most // STEP) * STEP), LONGEST_CUT))
 
 

@@ -35,7 +35,8 @@ class Origin:
         name: of its folder, for reports.
         vectors: float32 [V, D], its embedding of each piece of the student's vocabulary, in their order; zeros for
             padding.
-        weights: its state dict by the names of `transformers.BertModel`, float32; empty where it is no such encoder.
+        weights: its state dict by the names of `transformers.BertModel`, float32, without the embeddings of its pieces;
+            empty where it is no such encoder, or where nobody asked for its layers.
         heads: of its attention; 0 where there are no weights.
     """
 
@@ -48,7 +49,7 @@ class Origin:
 HEADS: Final = 12  # of `transformers.BertConfig`, where a folder says nothing
 
 
-def read_origin(folder: Path, whole: Tokenizer, own: Tokenizer) -> Origin | None:
+def read_origin(folder: Path, whole: Tokenizer, own: Tokenizer, *, layers: bool) -> Origin | None:
     """Read the encoder of *folder* for the pieces of a student, or return None where it has no table of embeddings.
 
     A piece that the encoder has too takes its vector; any other the mean over the pieces that the encoder spells it
@@ -57,6 +58,7 @@ def read_origin(folder: Path, whole: Tokenizer, own: Tokenizer) -> Origin | None
     Args:
         whole: the encoder's tokenizer.
         own: the student's.
+        layers: whether students take its layers too; they are large, and go to every worker.
 
     Raises:
         BadStudent: the weights cannot be read, or lack pieces of the encoder's tokenizer.
@@ -74,11 +76,12 @@ def read_origin(folder: Path, whole: Tokenizer, own: Tokenizer) -> Origin | None
         )
     prefix = table.removesuffix(EMBEDDINGS[0])
     config = _read_config(folder)
-    is_bert = (config.get("model_type"), config.get("hidden_act", "gelu")) == ("bert", "gelu")
+    taken = layers and (config.get("model_type"), config.get("hidden_act", "gelu")) == ("bert", "gelu")
     weights = {
         name.removeprefix(prefix): np.ascontiguousarray(value, np.float32)
         for name, value in state.items()
-        if is_bert and name.startswith((f"{prefix}embeddings.", f"{prefix}encoder.")) and value.dtype.kind == "f"
+        if taken and name.startswith((f"{prefix}embeddings.", f"{prefix}encoder.")) and value.dtype.kind == "f"
+        if name != table
     }
     return Origin(
         name=folder.resolve().name,

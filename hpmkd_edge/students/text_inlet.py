@@ -63,8 +63,9 @@ class TextInlet:
         return torch.from_numpy(ids_NL)
 
     def lengths(self, stored_NL: Tensor) -> Tensor:
-        """Return the pieces of each row: int64 [N]."""
-        return (stored_NL != 0).sum(1)  # no piece of a sentence has the id of padding
+        """Return the pieces of each row, up to the last that is none of padding: int64 [N]."""
+        places_L = torch.arange(1, stored_NL.shape[1] + 1, dtype=torch.int16, device=stored_NL.device)
+        return ((stored_NL != 0) * places_L).amax(1).long()
 
     def open(self, stored_NL: Tensor) -> Tensor:
         """Return stored rows as features: int64 [N, T], T at least 1."""

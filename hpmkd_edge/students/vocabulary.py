@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["wordpiece", "bytes"]
 KINDS: Final[tuple[str, ...]] = get_args(Kind)
-PADDING: Final = "[PAD]"
+# With spaces in it, which tokenizers split at or replace before they look a piece up: no sentence has it.
+PADDING: Final = "[ PAD ]"
 UNKNOWN: Final = "[UNK]"
 MASK: Final = "[MASK]"
 MOST_PIECES: Final = 8000  # where nothing else is asked for
@@ -147,6 +148,7 @@ def pruned(tokenizer: Tokenizer, texts: Texts, most: int) -> Tokenizer:
     ids, model = tokenizer.get_vocab(), spec["model"]
     special = [one["content"] for one in sorted(spec["added_tokens"], key=lambda one: one["id"]) if one["special"]]
     padding, unknown = _padding_of(spec, special), _unknown_of(model) or _first(special, ("<unk>",), UNKNOWN)
+    others = [name for name in special if name != padding]
     counts_V, _ = count_pieces(tokenizer, texts)
     times = {piece: int(counts_V[number]) for piece, number in ids.items() if counts_V[number]}
     used = sorted(times, key=lambda piece: (-times[piece], ids[piece]))
@@ -155,7 +157,7 @@ def pruned(tokenizer: Tokenizer, texts: Texts, most: int) -> Tokenizer:
     merges: list[tuple[str, str]] = [(left, right) for left, right in model.get("merges", ())]
     made = _parts(merges, model.get("continuing_subword_prefix") or "")
     singles = [piece for piece in sorted(ids, key=ids.__getitem__) if _is_single(piece, letters)]
-    kept = dict.fromkeys([padding, unknown, *special, *singles][:most])
+    kept = dict.fromkeys([PADDING, unknown, *others, *singles][:most])
     for piece in used:
         if times[piece] >= LEAST_COUNT and piece not in kept:
             closed = _closure(piece, made, kept)
@@ -164,10 +166,11 @@ def pruned(tokenizer: Tokenizer, texts: Texts, most: int) -> Tokenizer:
     return _rebuilt(spec, tuple(kept))
 
 
-def _padding_of(spec: dict[str, Any], special: Sequence[str]) -> str:
+def _padding_of(spec: dict[str, Any], special: Sequence[str]) -> str | None:
+    """Return the piece that *spec* pads with; students have one of their own."""
     if spec["padding"] is not None:
         return str(spec["padding"]["pad_token"])
-    return _first(special, (PADDING, "<pad>"), PADDING)
+    return next((name for name in ("[PAD]", "<pad>") if name in special), None)
 
 
 def _first(special: Sequence[str], known: Sequence[str], otherwise: str) -> str:
@@ -234,7 +237,7 @@ def _rebuilt(spec: dict[str, Any], kept: Sequence[str]) -> Tokenizer:
 def _with_added(tokenizer: Tokenizer, names: set[str]) -> Tokenizer:
     """Find only the added pieces of these *names* in a sentence as they are written.
 
-    Never padding: the letters of "[PAD]" are letters, and nobody writes them to end a sentence.
+    Never padding, which no sentence has.
     """
     from tokenizers import Tokenizer
 

@@ -60,11 +60,16 @@ def read_labels(values_N: NDArray[Any], where: str, *, goal: Goal | None, table:
     return code_labels(values_N, where, most_floats=None if goal == "classes" else MOST_CLASSES)
 
 
+def hold_decimals(values_N: NDArray[Any]) -> bool:
+    """Return whether raw labels, none of them missing, are numbers that are not all whole."""
+    return values_N.dtype.kind == "f" and bool((values_N != np.trunc(values_N)).any())
+
+
 def _sign_of_values(values_N: NDArray[Any]) -> str | None:
     """Return what says that numbers are values, or None."""
     if values_N.dtype.kind not in "iuf":
         return None
-    if (values_N != np.trunc(values_N)).any():
+    if hold_decimals(values_N):
         return "decimal numbers"
     distinct = len(np.unique(values_N))
     return f"{distinct} distinct numbers" if distinct > MOST_CLASSES else None

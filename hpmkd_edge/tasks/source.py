@@ -53,7 +53,7 @@ def open_task(
         data: the name of an embedded set (digits), a .csv, .tsv (or .gz of them), .parquet or .npz
             file, a folder of train, validation (val, valid, dev) and test tables, or one of class folders of images.
         label: the column or array to be learned: needed for a table, by default y or labels in .npz.
-        split: a column or array of train, validation (val, valid) and test.
+        split: a column or array of train, validation (val, valid, dev) and test.
         split_seed: 0 or more; decides every row that is drawn.
         schema: a file that says what columns of a table mean; see `schema.read_schema`.
         goal: whether labels are classes or values; None for what the labels suggest, see `labels.read_labels`.

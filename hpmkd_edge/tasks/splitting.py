@@ -21,9 +21,10 @@ NAMES: Final = {
     "validation": VALIDATION,
     "valid": VALIDATION,
     "val": VALIDATION,
+    "dev": VALIDATION,
     "test": TEST,
 }
-NEEDED: Final = "train, validation (or val, valid) and test are needed"
+NEEDED: Final = "train, validation (or val, valid, dev) and test are needed"
 HELD_OUT_PERCENT: Final = 15
 
 
@@ -44,7 +45,7 @@ def named_split(values_N: NDArray[Any], origin: str) -> Split:
     """Read the split that the data names row by row.
 
     Args:
-        values_N: text: train, validation (or val, valid), test.
+        values_N: text: train, validation (or val, valid, dev), test.
         origin: where it stands: "column 'split'".
 
     Raises:

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hpmkd_edge.errors import BadData
 from hpmkd_edge.tasks.columns import decoded
-from hpmkd_edge.tasks.splitting import NAMES, PARTS, TRAIN, VALIDATION, Split
+from hpmkd_edge.tasks.splitting import NAMES, PARTS, TRAIN, Split
 from hpmkd_edge.tasks.table_files import TableFile, ending_of, named_errors
 
 if TYPE_CHECKING:
     import pyarrow
-
-FILES: Final = {**NAMES, "dev": VALIDATION}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +65,7 @@ def table_parts(folder: Path) -> dict[Path, int]:
     found: dict[int, Path] = {}
     for path in sorted(folder.iterdir()):
         ending = ending_of(path)
-        part = None if ending is None else FILES.get(path.name[: -len(ending)].lower())
+        part = None if ending is None else NAMES.get(path.name[: -len(ending)].lower())
         if part is None or not path.is_file():
             continue
         if part in found:

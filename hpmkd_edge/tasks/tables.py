@@ -24,7 +24,7 @@ from hpmkd_edge.tasks.columns import (
     number_column,
     words_of,
 )
-from hpmkd_edge.tasks.labels import read_labels
+from hpmkd_edge.tasks.labels import hold_decimals, read_labels
 from hpmkd_edge.tasks.reading import Reading
 from hpmkd_edge.tasks.schema import NOTHING_SAID, Schema
 from hpmkd_edge.tasks.splitting import NEEDED, Split, named_split
@@ -142,6 +142,11 @@ def _reading(path: Path, table: TableFile, own: Split | None, asked: Asked) -> R
     own = own if asked.split is None else _split_of(table, asked.split)
     inputs, notes = _inputs(path, table, asked)
     where = f"label column {asked.label!r}"
+    if isinstance(inputs, Texts) and hold_decimals(labels_N):
+        raise BadData(
+            f"{where} holds decimal numbers, and values are not learned from texts; text, whole numbers or booleans are"
+            " needed, as classes."
+        )
     labels = read_labels(labels_N, where, goal=asked.goal, table=isinstance(inputs, Table))
     output = OUTPUTS["classes" if labels.classes else "value"]
     if isinstance(inputs, Table) and output in [column.name for column in inputs.columns]:
@@ -170,6 +175,7 @@ def _inputs(path: Path, table: TableFile, asked: Asked) -> tuple[Table | Texts, 
     if not others:
         raise BadData(f"the table has no column beside {asked.label!r}; at least one to learn from is needed.")
     columns, taken = [], None
+    notes: tuple[str, ...] = ()
     if len(others) == 1 and others[0] not in meanings:
         (name,) = others
         taken = table.take(name)
@@ -177,12 +183,14 @@ def _inputs(path: Path, table: TableFile, asked: Asked) -> tuple[Table | Texts, 
             _refuse_values(name, asked.goal)
             note = f"Column {name!r} holds sentences, so it is learned from as text; --schema can call it a category."
             return texts_of(name, taken), (note,)
+        if str(decoded(taken).type) in TEXT:
+            notes = (f"Column {name!r} is learned as a category; --text {name} reads it as sentences.",)
     silent = True if path.stat().st_size < BAR_BYTES else hidden()
     with tqdm(total=table.rows, desc=path.name, unit="row", unit_scale=True, leave=False, disable=silent) as bar:
         for name in others:
             columns.append(column_of(name, table.take(name) if taken is None else taken, meanings.get(name)))
             bar.update(table.rows / len(others))
-    return Table(columns=tuple(columns)), ()
+    return Table(columns=tuple(columns)), notes
 
 
 def _refuse_values(text: str, goal: Goal | None) -> None:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 # What Arrow's ends of strings can count to, in 32 bits.
 MOST_BYTES: Final = 2**31 - 1
-SPACE: Final = r"\S\s+\S"
+# Two words, or five letters of scripts that put no space between words.
+_UNSPACED: Final = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}"
+SEVERAL: Final = rf"\S\s+\S|(?:[{_UNSPACED}][^{_UNSPACED}]*){{5}}"
 
 
 def texts_of(name: str, values_N: pyarrow.ChunkedArray) -> Texts:
@@ -61,7 +63,7 @@ def looks_like_sentences(values_N: pyarrow.ChunkedArray) -> bool:
     # Not all functions take string_view.
     words_N = values_N.cast(pyarrow.large_string())
     distinct = compute.count_distinct(words_N).as_py()
-    several = compute.sum(compute.match_substring_regex(words_N, SPACE)).as_py() or 0
+    several = compute.sum(compute.match_substring_regex(words_N, SEVERAL)).as_py() or 0
     return distinct > IDENTIFIER_SHARE * rows and (distinct > IDENTIFIER_WORDS or several > rows / 2)
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Final
 
 from hpmkd_edge.errors import BadTeacher
 from hpmkd_edge.teachers.answers import first_line
+from hpmkd_edge.teachers.transformer_folder import VOCABULARIES
 
 NAME: Final = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 WAIT_S: Final = 10.0  # for the hub to say what a model consists of
 SMALL: Final = (".json", ".txt", ".model", ".py")  # configuration, tokenizer, and code of its own
 WEIGHTS: Final = (".safetensors", ".bin")  # the former first
+WEIGHT_FILES: Final = ("model.safetensors", "pytorch_model.bin")  # or, by the same name, an index of shards
 
 
 def is_hub_name(spec: str) -> bool:
@@ -53,9 +56,22 @@ def _cached(name: str) -> Path | None:
         folder = Path(snapshot_download(name, local_files_only=True))
     except LocalEntryNotFoundError:
         return None
-    # A download that was stopped leaves a folder too.
-    whole = (folder / "config.json").is_file() and any(any(folder.glob(f"*{ending}")) for ending in WEIGHTS)
-    return folder if whole else None
+    return folder if _whole(folder) else None
+
+
+def _whole(folder: Path) -> bool:
+    """Tell whether *folder* has all of a model: a download that was stopped leaves a folder too."""
+    words = any(any(folder.glob(pattern)) for pattern in VOCABULARIES)
+    return (folder / "config.json").is_file() and words and any(_has_weights(folder / name) for name in WEIGHT_FILES)
+
+
+def _has_weights(path: Path) -> bool:
+    """Tell whether there is a file of weights at *path*, or all the shards that the index of its name lists."""
+    index = path.with_name(f"{path.name}.index.json")
+    if path.is_file() or not index.is_file():
+        return path.is_file()
+    shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    return all((path.parent / shard).is_file() for shard in shards)
 
 
 def _fetched(name: str) -> Path:
@@ -67,8 +83,11 @@ def _fetched(name: str) -> Path:
         # Other folders hold the same model for other libraries.
         files = [one.rfilename for one in found.siblings or () if "/" not in one.rfilename]
         ending = next((one for one in WEIGHTS if any(file.endswith(one) for file in files)), WEIGHTS[0])
-        wanted = [file for file in files if file.endswith((*SMALL, ending))]
-        return Path(snapshot_download(name, revision=found.sha, allow_patterns=wanted))
+        small, large = ([file for file in files if file.endswith(kind)] for kind in (SMALL, (ending,)))
+        # Without a revision, since the cache notes which one a name stands for only if none is asked for. The weights
+        # come last: where they are whole, so is the rest.
+        snapshot_download(name, allow_patterns=small)
+        return Path(snapshot_download(name, allow_patterns=large))
     except Exception as fault:  # the hub's client has changed its library of HTTP, and with it what is raised
         raise BadTeacher(
             f"there is no folder {Path(name).absolute()}, and the Hugging Face hub did not give {name}:"

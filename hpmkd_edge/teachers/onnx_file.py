@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -28,7 +28,7 @@ from hpmkd_edge.teachers.answers import (
 from hpmkd_edge.teachers.class_order import label_order
 from hpmkd_edge.teachers.digest import digest_of
 from hpmkd_edge.teachers.features import check_numbers, image_input, number_matrix, numbers_in
-from hpmkd_edge.teachers.onnx_text import IdsFeed, labels_beside, text_feed
+from hpmkd_edge.teachers.onnx_text import IdsFeed, StringFeed, labels_beside, text_feed
 from hpmkd_edge.teachers.pieces import SENTENCES_AT_ONCE
 from hpmkd_edge.teachers.request import TeacherRequest
 from hpmkd_edge.teachers.teacher import OnnxGraph
@@ -106,7 +106,18 @@ class OnnxTeacher:
 
     def graph(self) -> OnnxGraph | None:
         """Return the file with one row, or None if it takes another number of rows: the student is timed on one."""
-        return OnnxGraph(path=self.path, feeds=self.row) if self.batch in (None, 1) else None
+        if self.batch not in (None, 1):
+            return None
+        of_text = isinstance(self.feed, StringFeed | IdsFeed)
+        return OnnxGraph(
+            path=self.path,
+            feeds=self.row,
+            read=self._read if of_text else None,
+            tokenized=isinstance(self.feed, IdsFeed),
+        )
+
+    def _read(self, sentences: Sequence[str]) -> dict[str, NDArray[Any]]:
+        return self.feed(Texts.of(sentences))
 
 
 def _content(path: Path) -> tuple[int, tuple[Path, ...], bool]:
@@ -258,7 +269,7 @@ def open_onnx_file(request: TeacherRequest) -> OnnxTeacher:
     output = _output(name, session.get_outputs(), request.task.outputs, values=values)
     labels = labels_beside(path) if isinstance(feed, IdsFeed) else None
     order, about = (None, "") if labels is None else label_order(name, labels, request.task.classes)
-    own = (str(order), feed.pieces.tokenizer.to_str()) if isinstance(feed, IdsFeed) else ()
+    own = (str(order), feed.pieces.tokenizer.to_str(), str(feed.pieces.padding)) if isinstance(feed, IdsFeed) else ()
     files = (path, *beside)
     probe = request.probe()
     teacher = OnnxTeacher(

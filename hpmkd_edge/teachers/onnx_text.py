@@ -25,6 +25,13 @@ INTEGERS: Final[dict[str, np.dtype[Any]]] = {
 IDS: Final = ("input_ids", "ids")
 MASK: Final = "attention_mask"
 TYPES: Final = "token_type_ids"
+# RoBERTa and its kin count positions from the one after the id that pads.
+BEHIND_PADDING: Final = frozenset(
+    (
+        *("roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "camembert", "xmod", "data2vec-text"),
+        *("ibert", "longformer", "mpnet", "luke", "markuplm", "esm"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,13 +133,22 @@ def _pieces_beside(path: Path) -> tuple[Pieces, int]:
     bounds = (
         UNBOUNDED if tokenizer.truncation is None else tokenizer.truncation["max_length"],
         settings_beside(path, "tokenizer_config.json").get("model_max_length", UNBOUNDED),
-        settings_beside(path, "config.json").get("max_position_embeddings", UNBOUNDED),
+        _positions(settings_beside(path, "config.json")),
     )
     least = int(min(bounds))
     most = least if least < UNBOUNDED else MOST_PIECES
     tokenizer.enable_truncation(most)
     tokenizer.no_padding()
     return Pieces(tokenizer=tokenizer, padding=padding), most
+
+
+def _positions(config: dict[str, Any]) -> int:
+    """Return the most pieces that the positions of a model hold, as its *config* tells."""
+    count = config.get("max_position_embeddings")
+    if count is None or config.get("model_type") not in BEHIND_PADDING:
+        return UNBOUNDED if count is None else int(count)
+    padding = config.get("pad_token_id")
+    return int(count) - (1 if padding is None else int(padding)) - 1
 
 
 def labels_beside(path: Path) -> tuple[str, ...] | None:

@@ -78,7 +78,7 @@ class SequenceTeacher:
     def graph(self) -> TorchGraph:
         """Return the model from ids to logits with one row, on the CPU."""
         module = self.module if self.device == "cpu" else copy.deepcopy(self.module).cpu()
-        return TorchGraph(module=module, example=self.example)
+        return TorchGraph(module=module, example=self.example, tokenizer=self.pieces.tokenizer.to_str())
 
 
 def open_sequence_classifier(request: TeacherRequest) -> SequenceTeacher:
@@ -111,7 +111,7 @@ def open_sequence_classifier(request: TeacherRequest) -> SequenceTeacher:
     pieces = Pieces(tokenizer=tokenizer, padding=int(read.tokenizer.pad_token_id))
     order, about = label_order(name, read.labels, task.classes)
     module = FromIds(read.model, pieces.padding).eval()
-    parts = (digest_of_file(folder / "config.json"), tokenizer.to_str(), *task.classes)
+    parts = (digest_of_file(folder / "config.json"), tokenizer.to_str(), str(pieces.padding), *task.classes)
     return SequenceTeacher(
         name=name,
         digest=digest_of(("transformers", *parts, *code_digests(module), *weight_digests(module))),

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -24,10 +25,13 @@ class TorchGraph:
     Attributes:
         module: in eval mode, takes *example* and gives logits [N, K] or values.
         example: one preprocessed batch of one row.
+        tokenizer: of a module that takes ids of sentences, int64 [N, T] of any T, the tokenizer.json that makes them;
+            None of any other.
     """
 
     module: torch.nn.Module
     example: torch.Tensor
+    tokenizer: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +40,14 @@ class OnnxGraph:
 
     Attributes:
         feeds: one real row, as the file takes it, by input name.
+        read: what the file takes of any sentences, [N]; None where it takes none. Sentences cost what their pieces do.
+        tokenized: whether *read* runs a tokenizer, which the file has not.
     """
 
     path: Path
     feeds: dict[str, NDArray[Any]]
+    read: Callable[[Sequence[str]], dict[str, NDArray[Any]]] | None = None
+    tokenized: bool = False
 
 
 class Teacher(Protocol):

@@ -5,12 +5,15 @@ from dataclasses import asdict
 
 import pytest
 from onnx import TensorProto, helper, save
+from sample_readers import reader
 
 from hpmkd_edge.bench import building
 from hpmkd_edge.bench.building import Outcome, Wish, try_to_build
+from hpmkd_edge.bench.profile import Shape
 from hpmkd_edge.bench.runtimes import cuda_driver, tensor_rt
 from hpmkd_edge.bench.runtimes.tensor_rt_plan import read_manifest
 from hpmkd_edge.errors import BadConfiguration, BadOutput, RuntimeUnavailable
+from hpmkd_edge.export.conversion import save_student
 
 
 def test_a_file_that_is_taken_becomes_an_engine(rtx, images_file, tmp_path):
@@ -39,6 +42,21 @@ def test_a_file_that_is_not_taken_has_its_operators_named(rtx, tmp_path):
     assert outcome.engine_bytes is None
     assert [(one.operator, one.node) for one in outcome.refused] == [("DynamicQuantizeLinear", "shrink")]
     assert "TensorRT cannot parse words.onnx" in outcome.failure
+
+
+def test_a_text_student_is_built_for_as_many_pieces_as_are_wished(rtx, tmp_path):
+    """Its pieces are open, and an engine fixes them; without a shape the sentence says how to give one."""
+    _, inlet, module = reader()
+    path = save_student(module, inlet, tmp_path / "student.onnx", facts={}).path
+    engine = tmp_path / "student.engine"
+    outcome = try_to_build(Wish(model=path, shapes=(Shape(name="ids", sizes=(1, 9)),), output=engine))
+
+    assert outcome.failure is None
+    assert read_manifest(engine).inputs[0].most == (1, 9)
+    with pytest.raises(BadConfiguration, match=r"open axis 1; .* --shape ids=1,SIZE"):
+        try_to_build(Wish(model=path))
+    with pytest.raises(BadConfiguration, match="there is no input 'words'"):
+        try_to_build(Wish(model=path, shapes=(Shape(name="words", sizes=(1, 9)),)))
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,12 @@ import sys
 
 import pytest
 from onnx import TensorProto, helper, save
+from sample_readers import reader
 
 from hpmkd_edge.bench.reference import reference_file
 from hpmkd_edge.bench.runtimes import cuda_driver, tensor_rt
 from hpmkd_edge.cli import main
+from hpmkd_edge.export.conversion import save_student
 
 
 @pytest.fixture
@@ -80,6 +82,19 @@ def test_without_tensorrt_it_ends_with_3(run, monkeypatch, refused_file):
         "hpmkd-edge: TensorRT cannot build here: neither no_trt nor no_rtx is installed and there is no NVIDIA driver"
         " (libnone.so.1 is not found).\n"
     )
+
+
+def test_a_text_student_is_checked_with_the_shape_of_its_ids(rtx, run, tmp_path):
+    """The flag that the sentence asks for is one that a check takes."""
+    _, inlet, module = reader()
+    path = save_student(module, inlet, tmp_path / "student.onnx", facts={}).path
+    asked = run("export", path, "--check", "tensorrt")
+    given = run("export", path, "--check", "tensorrt", "--shape", "ids=1,9")
+
+    assert asked[0] == 2
+    assert "--shape ids=1,SIZE" in asked[2]
+    assert given[0] == 0
+    assert given[1].startswith("student.onnx: ")
 
 
 @pytest.mark.parametrize(("target", "code"), [("jetson", 3), ("jetsn", 2)])

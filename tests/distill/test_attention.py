@@ -186,3 +186,11 @@ def test_four_rows_are_enough():
     weights = cross_fit(FEATURES[:4], EXPERTS[:, :4], LABELS[:4], seed=0).weights(FEATURES[:4], EXPERTS[:, :4])
 
     np.testing.assert_allclose(weights.sum(1), 1, atol=1e-6)
+
+
+def test_a_feature_far_out_weighs_no_more_than_one_at_five_deviations(attention):
+    """A rare piece of a text is hundreds of them from its mean where it occurs."""
+    far, at_five = FEATURES.clone(), FEATURES.clone()
+    far[:, 0], at_five[:, 0] = 1e4, attention.scales.mean[0] + 5.01 * attention.scales.deviation[0]
+
+    np.testing.assert_array_equal(attention.weights(far, EXPERTS), attention.weights(at_five, EXPERTS))

@@ -157,3 +157,37 @@ def test_a_loss_without_a_gradient_for_so_many_classes_is_refused(untaught):
     two = guided(untaught, [np.zeros((len(untaught.labels), 2), np.float32)] * 2, sources="two classes")
     with pytest.raises(BadConfiguration, match="'lskd' cannot teach 2 classes"):
         objective_of(two, replace(SETTINGS, method="lskd"))
+
+
+@pytest.mark.parametrize("schedule", ["loss", "convergence", "gap", "auto"])
+def test_a_schedule_does_not_see_views_whose_labels_do_not_hold(make, task, untaught, views, sizes, schedule):
+    """The labels of the rows may say anything of the copies: temperatures and weights stay as they are."""
+    lesson = taught(untaught, views, sure(task), sources="sure")
+    settings = replace(SETTINGS, epochs=6, schedule=schedule)
+
+    def trained(name, **changes):
+        one = replace(lesson, unlabeled=frozenset({1}), sources=name, **changes)
+        return make(name, settings=settings).train(sizes[0], one, "x")
+
+    # The second view's labels are shared with another row's: only the loss on labels knows of it.
+    mix = Mix(labels=lesson.labels.roll(-1), share=torch.zeros(len(lesson.labels)))
+    plain, mixed = trained("plain"), trained("mixed", mixes=(None, mix))
+
+    assert plain.temperatures == mixed.temperatures
+    # After a copy the temperature is that before it.
+    assert plain.temperatures[1:5:2] == plain.temperatures[2:6:2]
+
+
+def test_where_labels_do_not_hold_the_teachers_class_takes_their_place(untaught, student):
+    """DKD sets a row's class apart: of a copy that is the one the teacher says."""
+    answers = [torch.randn(len(untaught.labels), 10, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2)]
+    lesson = guided(untaught, [answer.numpy() for answer in answers], sources="drawn")
+    dkd = replace(SETTINGS, method="dkd")
+    held, said = (
+        replace(lesson, labels=labels, unlabeled=unlabeled)
+        for labels, unlabeled in ((answers[1].argmax(1), frozenset()), (lesson.labels, frozenset({1})))
+    )
+    losses = [objective_of(one, dkd).guidance(student, ROWS, 1, [0], 4.0) for one in (held, said, lesson)]
+
+    torch.testing.assert_close(losses[0], losses[1])
+    assert abs(float(losses[1] - losses[2])) > 1e-3

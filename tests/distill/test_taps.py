@@ -220,3 +220,18 @@ def test_features_that_half_precision_cannot_hold_are_refused():
 
     with pytest.raises(BadConfiguration, match=r"'second' gives values up to 7\d{4}.*; finite ones of at most 65,504"):
         tap_features(net, "second", [IMAGES])
+
+
+def test_a_head_that_is_a_summand_of_the_answer_is_no_tap():
+    """A loss on features would read half of the logits."""
+
+    class Summed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.hidden = nn.Linear(3, 8)
+            self.head = nn.Linear(8, 5)
+
+        def forward(self, x):
+            return self.head(self.hidden(x)) + 1
+
+    assert list_taps(Summed(), torch.zeros(2, 3)) == {"hidden": (8,)}

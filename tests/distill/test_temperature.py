@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -15,6 +16,7 @@ from hpmkd_edge.distill.temperature import (
     advance,
     choose_strategy,
     first_state,
+    skip,
     temperature,
 )
 from hpmkd_edge.errors import BadConfiguration, TrainingFailed
@@ -226,3 +228,30 @@ def test_a_training_ends_at_its_horizon():
 
     with pytest.raises(BadConfiguration, match="3 epochs of 2 are over"):
         advance(last, [1.0], 0.0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(schedule=st.sampled_from([name for name in MOVING if name != "cosine"]), epochs=TRAINING)
+def test_an_epoch_without_a_measurement_leaves_the_temperature_where_it_is(schedule, epochs):
+    """Only the cosine goes by the calendar; a choice of its own that falls due is made by what was measured."""
+    state = first_state(schedule, 4.0, 100)
+    for blocks, gap in epochs:
+        state = advance(state, blocks, gap)
+    skipped = skip(state)
+
+    assert skipped.epoch == state.epoch + 1
+    assert (skipped.losses, skipped.blocks, skipped.gaps) == (state.losses, state.blocks, state.gaps)
+    assert TemperatureState.from_dict(skipped.as_dict()) == skipped
+    if skipped.strategy == state.strategy != "cosine":
+        assert temperature(skipped) == temperature(state)
+
+
+def test_epochs_without_a_measurement_count_for_the_calendar():
+    """The cosine of a training ends where the training ends; one epoch more than all is refused."""
+    state = advance(first_state("cosine", 4.0, 2), [1.0] * 8, 0.0)
+
+    assert temperature(skip(state)) == 2
+    with pytest.raises(BadConfiguration, match="3 epochs of 2 are over"):
+        skip(skip(state))
+    with pytest.raises(BadConfiguration, match="-1 epochs without a measurement were found"):
+        replace(state, skipped=-1)

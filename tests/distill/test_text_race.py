@@ -22,6 +22,7 @@ from hpmkd_edge.distill.stages import parse_stages, plan_stages
 from hpmkd_edge.distill.step import probe_step
 from hpmkd_edge.distill.training import predict
 from hpmkd_edge.distill.workshop import Assignment, Workshop
+from hpmkd_edge.errors import Interrupted
 from hpmkd_edge.plan.components import without
 from hpmkd_edge.plan.traits import traits_of
 from hpmkd_edge.store.opening import open_store
@@ -227,3 +228,18 @@ def test_a_text_student_is_trained_for_int8(make, task, untaught, tmp_path):
 
     assert trained.best_epoch > 0
     np.testing.assert_allclose(trained.logits, answers_of(trained.module, untaught)(task.validation), atol=0.3)
+
+
+def test_a_training_of_texts_that_is_taken_up_ends_as_an_unbroken_one(make, task, untaught, views):
+    """Order, copies and dropout follow from seed and epoch, whatever was done before; the state is on disk."""
+    lesson = taught(untaught, views, knowing, sources="right")
+    settings = replace(QUICK, schedule="convergence")
+    size = sizes_of(make("whole"))[4]
+    unbroken = make("whole", settings=settings).train(size, lesson, "x")
+    with pytest.raises(Interrupted, match="after epoch 2 of 4"):
+        make("broken", settings=settings, stop=Stop(after=2)).train(size, lesson, "x")
+    stop = Stop()
+    resumed = make("broken", settings=settings, stop=stop).train(size, lesson, "x")
+
+    assert stop.asked <= settings.epochs - 2
+    assert_same(resumed, unbroken)

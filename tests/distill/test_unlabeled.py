@@ -60,3 +60,42 @@ def test_a_path_that_is_no_file_is_refused(tmp_path):
     """A folder, or nothing."""
     with pytest.raises(BadData, match="is no file; a file of sentences is needed"):
         read_unlabeled(tmp_path, None)
+
+
+def test_lines_of_windows_and_packed_ones_are_the_same_lines(tmp_path):
+    """A return at the end of a line is no letter of it."""
+    packed = tmp_path / "more.txt.gz"
+    packed.write_bytes(gzip.compress(("\r\n".join(LINES) + "\r\n").encode()))
+
+    assert read_unlabeled(packed, None).strings() == LINES
+    packed.write_bytes(packed.read_bytes()[:20])
+    with pytest.raises(BadData, match="cannot be read"):
+        read_unlabeled(packed, None)
+
+
+@pytest.mark.parametrize("name", ["more.json", "more.jsonl", "more.JSONL.gz"])
+def test_json_is_refused(tmp_path, name):
+    """Each of its lines would be a sentence with braces."""
+    path = tmp_path / name
+    path.write_text('{"text": "good"}')
+
+    with pytest.raises(BadData, match="is JSON; a table, or a text file with a sentence a line, is needed"):
+        read_unlabeled(path, None)
+
+
+def test_the_only_column_of_a_table_is_taken_whatever_it_is_called(tmp_path):
+    """As text, also where all of it are numbers."""
+    path = tmp_path / "more.csv"
+    path.write_text("title\n1984\n007\n")
+
+    assert read_unlabeled(path, "text").strings() == read_unlabeled(path, None).strings() == ["1984", "007"]
+
+
+def test_more_text_than_arrow_counts_is_refused(tmp_path, monkeypatch):
+    """Packed or not, it is not read to its end."""
+    path = tmp_path / "more.txt"
+    path.write_text("a good film\n" * 20)
+    monkeypatch.setattr("hpmkd_edge.distill.unlabeled.MOST_BYTES", 100)
+
+    with pytest.raises(BadData, match=r"holds more than the 0\.0 GB of text that are read"):
+        read_unlabeled(path, None)

@@ -115,10 +115,30 @@ def test_a_model_that_fixes_the_number_of_pieces_is_refused():
 def test_a_teacher_of_ids_takes_any_number_of_them(made, tmp_path):
     """It is timed on whatever row the student is."""
     _, _, module, _ = made
-    graph = TorchGraph(module=module, example=torch.ones((1, 7), dtype=torch.int64))
+    graph = TorchGraph(module=module, example=torch.ones((1, 7), dtype=torch.int64), tokenizer="{}")
     path = export_teacher(graph, tmp_path / "teacher.onnx")
 
-    assert answer(path, {"input": np.ones((3, 5), np.int64)}).shape == (3, 2)
+    assert answer(path, {"ids": np.ones((3, 5), np.int64)}).shape == (3, 2)
+
+
+class Summing(nn.Module):
+    """Reads six whole numbers a row: columns of a table, or pixels in one line."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(6, 2)
+
+    def forward(self, columns):
+        return self.head(columns.float().reshape(-1, 6))
+
+
+@pytest.mark.parametrize("kind", [torch.int64, torch.uint8])
+def test_a_teacher_of_whole_numbers_that_are_no_ids_keeps_its_columns(tmp_path, kind):
+    """Only what a tokenizer runs before has a second free axis."""
+    graph = TorchGraph(module=Summing().eval(), example=torch.ones((1, 6), dtype=kind))
+    (rows, columns) = onnx.load(export_teacher(graph, tmp_path / "t.onnx")).graph.input[0].type.tensor_type.shape.dim
+
+    assert (bool(rows.dim_param), columns.dim_value) == (True, 6)
 
 
 def test_multiply_adds_grow_with_the_pieces(made):
@@ -208,6 +228,23 @@ def test_the_runner_answers_as_a_user_starts_it(made):
     assert one.stdout.splitlines() == asked.stdout.splitlines()[1:2]
 
 
+@pytest.mark.slow
+def test_the_runner_takes_any_bytes_and_ends_a_line_at_a_line_feed(made):
+    """A form feed is inside of a sentence, and what is no UTF-8 is one sign that cannot be read."""
+    task, _, _, artifact = made
+    folder = artifact.path.parent
+    ship_text(artifact, folder, rows=task.validation, answer=answer)
+    command = [sys.executable, "-X", "utf8", "run_text.py"]
+
+    def sentences(arguments, given=b""):
+        told = subprocess.run([*command, *arguments], cwd=folder, input=given, capture_output=True, check=True)
+        return [line.split("\t")[2] for line in told.stdout.decode().removesuffix("\n").split("\n") if line]
+
+    assert sentences([], b"good\x0cbad\n\ncaf\xe9\n") == ["good\x0cbad", "", "caf\ufffd"]
+    assert sentences([b"caf\xe9", "café"]) == ["caf\ufffd", "café"]
+    assert sentences([]) == []
+
+
 @pytest.fixture(scope="module")
 def strings(made):
     """The graph that reads sentences, in ONNX Runtime."""
@@ -290,3 +327,14 @@ def test_other_settings_than_berts_are_refused(made, part, key, value):
     spec[part][key] = value
 
     assert "other settings than BERT's own" in cannot_take_strings(json.dumps(spec))
+
+
+def test_the_operators_that_read_text_cost_no_other_package(strings):
+    """Their own imports transformers and torch, whose memory would be measured as the student's."""
+    code = (
+        "import sys; from pathlib import Path; from hpmkd_edge.bench.runtimes import onnx_runtime;"
+        f"onnx_runtime.inputs(Path({str(strings.path)!r}));"
+        "sys.exit(bool({'torch', 'transformers', 'onnxruntime_extensions'} & {*sys.modules}))"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -69,6 +69,20 @@ def test_a_batch_holds_the_pieces_of_its_rows(tokenizer):
     assert len(labels) == 3
 
 
+def test_what_is_padding_is_told_by_its_id(tokenizer):
+    """A tokenizer without a piece of its own for that pads with the last of a sentence: the teacher that is made hides
+    each of them, so training does.
+    """
+    padding = tokenizer.pad_token
+    tokenizer.pad_token = tokenizer.sep_token
+    found = cut(rows_of(["the film", "the film is good"]), tokenizer, 16)
+    tokenizer.pad_token = padding
+    ids, real, _ = found.batch(np.array([0, 1]))
+
+    np.testing.assert_array_equal(real, ids != tokenizer.sep_token_id)
+    assert real.sum(1).tolist() == [3, 5]
+
+
 def test_rows_are_cut_in_blocks_as_in_one(tokenizer, monkeypatch):
     """A block is for the memory alone."""
     rows = rows_of(sentences(23)[0])

@@ -12,7 +12,7 @@ from sample_texts import sentences
 from hpmkd_edge.kernels.text_views import copy_texts, find_words
 from hpmkd_edge.tasks.task import Texts
 
-TEXTS = st.lists(st.text(st.sampled_from("ab é 語\t"), max_size=24), min_size=1, max_size=8)
+TEXTS = st.lists(st.text(st.sampled_from("ab é 語言\t\n\u3000かไ한😀𠀀，1"), max_size=24), min_size=1, max_size=8)
 
 
 def words_of(texts):
@@ -28,14 +28,22 @@ def copies(texts, seed):
 @given(TEXTS)
 @settings(deadline=None)
 def test_words_are_what_spaces_part(texts):
-    """No other white space does, and no byte inside a letter."""
+    """And tabs, line breaks and U+3000; letters of scripts without spaces are words, and no byte inside a letter is."""
     words = words_of(texts)
     found = [bytes(words.content[a:b]).decode() for a, b in zip(words.starts, words.ends, strict=True)]
 
-    assert found == [word for text in texts for word in text.split(" ") if word]
-    np.testing.assert_array_equal(
-        np.diff(words.firsts), [len([word for word in text.split(" ") if word]) for text in texts]
-    )
+    assert found == [word for text in texts for word in naive.split_words(text)]
+    np.testing.assert_array_equal(np.diff(words.firsts), [len(naive.split_words(text)) for text in texts])
+
+
+def test_letters_of_scripts_without_spaces_are_changed_one_by_one_and_stay_together():
+    """Else such a sentence is one word, and no copy differs from it; Korean has spaces."""
+    assert naive.split_words("我爱GPT4 吧\n서울 ดี，好") == ["我", "爱", "GPT4", "吧", "서울", "ด", "ี", "，", "好"]
+    texts = [f"这部电影非常精彩我看了{'一二三四五六七八九十'[row % 10]}遍" for row in range(200)]
+    made = copies(texts, 4)
+
+    assert sum(copy == text for copy, text in zip(made, texts, strict=True)) < 80
+    assert not any(" " in copy for copy in made)
 
 
 @given(TEXTS, st.integers(0, 2**40))
@@ -87,6 +95,7 @@ def test_copies_too_large_for_their_offsets_are_refused():
         content=words.content,
         starts=np.zeros(200, np.int64),
         ends=np.full(200, 50_000_000),
+        alone=np.zeros(200, np.bool_),
         firsts=np.arange(201),
     )
 

@@ -70,3 +70,19 @@ def test_without_an_origin_nothing_changes():
 
     assert start_embedding(embedding, lexicon()) == 1.0
     assert torch.equal(embedding.weight, before)
+
+
+def test_directions_do_not_depend_on_the_number_of_threads():
+    """To the bit, at the width of a small encoder."""
+    known, threads = lexicon(pieces=2000, dimensions=384), torch.get_num_threads()
+    found = []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            directions.cache_clear()
+            one = directions(known)
+            found.append((one.scores.tobytes(), one.axes.tobytes(), one.mean.tobytes()))
+    finally:
+        torch.set_num_threads(threads)
+
+    assert found[0] == found[1]

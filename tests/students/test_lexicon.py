@@ -48,7 +48,7 @@ def test_the_tokenizer_stands_ready(encoder):
 
 
 @pytest.mark.parametrize(("words", "cut"), [(1, 8), (9, 16), (40, 40), (1000, 128)])
-def test_rows_are_cut_where_99_percent_have_ended(words, cut):
+def test_rows_are_cut_where_nearly_all_have_ended(words, cut):
     """Up to the next multiple of 8, within 8 … 128."""
     assert lexicon_of(Texts.of(["good " * words] * 50)).cut == cut
 
@@ -182,3 +182,21 @@ def test_two_lexicons_of_one_digest_are_equal():
     assert replace(lexicon, source="elsewhere") == lexicon
     assert replace(lexicon, digest="0") != lexicon
     assert lexicon != "lexicon"
+
+
+def test_validation_rows_are_read_to_their_end_too():
+    """A set may train on phrases and be asked about whole sentences; a row in two hundred is read in both."""
+    phrases, whole = Texts.of(["good film"] * 1000), Texts.of(["good film"] * 199 + ["good " * 30])
+
+    assert lexicon_of(phrases).cut == 8
+    assert lexicon_of(phrases, also=whole).cut == lexicon_of(whole, also=phrases).cut == 32
+
+
+def test_layers_are_left_behind_where_nobody_takes_them(encoder):
+    """They go to every worker; the vectors of the pieces stay, and the encoder's whole table never comes along."""
+    whole, lean = (lexicon_of(TEXTS, folder=encoder, layers=layers).origin for layers in (True, False))
+
+    assert (lean.weights, lean.heads) == ({}, 0)
+    assert whole.weights
+    assert not any("word_embeddings" in name for name in whole.weights)
+    np.testing.assert_array_equal(lean.vectors, whole.vectors)

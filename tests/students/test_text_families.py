@@ -11,6 +11,7 @@ from sample_lexicons import lexicon
 from sample_texts import sentences, text_task
 from torch.export import Dim, export
 
+from hpmkd_edge.distill.taps import tap_of
 from hpmkd_edge.errors import BadStudent
 from hpmkd_edge.students.choose import FAMILIES, open_family
 from hpmkd_edge.students.effort import effort_of
@@ -294,3 +295,14 @@ def test_a_user_s_function_builds_text_students(tmp_path):
     family = open_family(f"{file}:Net", text_task())
 
     assert family.ladder(SHAPE)[0].parameters == 300 * 4 + 4 * 3 + 3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stages_by_features_find_a_vector_in_every_family(name):
+    """What the head reads, not a summand of the answer; at every depth."""
+    for depth in (1, 2, 3):
+        tap, shape = tap_of(built(name, depth=depth), IDS, None, "student")
+
+        assert tap == "dropout"
+        assert len(shape) == 1
+        assert shape[0] > 3

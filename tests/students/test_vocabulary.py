@@ -9,7 +9,7 @@ from sample_texts import sentences
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from hpmkd_edge.errors import BadConfiguration
-from hpmkd_edge.students.vocabulary import count_pieces, pruned, read_tokenizer, trained
+from hpmkd_edge.students.vocabulary import PADDING, count_pieces, pruned, read_tokenizer, trained
 from hpmkd_edge.tasks.task import Texts
 
 TEXTS = Texts.of(sentences(300)[0])
@@ -63,7 +63,7 @@ def test_a_trained_vocabulary_begins_with_its_special_pieces_and_keeps_to_its_si
     """Padding 0, unknown 1, masked 2."""
     tokenizer = trained(kind, TEXTS, 320)
 
-    assert [tokenizer.id_to_token(number) for number in range(3)] == ["[PAD]", "[UNK]", "[MASK]"]
+    assert [tokenizer.id_to_token(number) for number in range(3)] == [PADDING, "[UNK]", "[MASK]"]
     assert tokenizer.get_vocab_size() <= 320
     assert tokenizer.encode("[MASK]").ids[-1] == 2
 
@@ -106,7 +106,7 @@ def test_padding_is_0_and_unknown_1_and_ids_have_no_gap(whole):
     """A table of embeddings has one row for each."""
     small = pruned(whole, TEXTS, 400)
 
-    assert small.id_to_token(0) == "[PAD]"
+    assert small.id_to_token(0) == PADDING
     assert small.id_to_token(1) == "[UNK]"
     assert sorted(small.get_vocab().values()) == list(range(small.get_vocab_size()))
 
@@ -117,10 +117,20 @@ def test_what_no_piece_spells_is_unknown(kind):
     assert 1 in pruned(large(kind), TEXTS, 400).encode("漢").ids
 
 
-def test_the_letters_of_padding_in_a_sentence_are_letters():
-    """A sentence could end itself."""
-    for tokenizer in (pruned(large("wordpiece"), TEXTS, 400), trained("wordpiece", TEXTS, 400)):
-        assert 0 not in tokenizer.encode("good [PAD] bad").ids
+@pytest.mark.parametrize("kind", [*KINDS, "whitespace", "words"])
+def test_no_sentence_has_the_id_of_padding(kind):
+    """It could end itself; not even where padding, as the tokenizer calls it or as a student does, stands in it."""
+    whole = large(kind if kind in KINDS else "wordpiece")
+    if kind == "words":
+        whole.model = models.WordLevel(whole.get_vocab(), unk_token="[UNK]")
+    if kind not in KINDS:
+        whole.pre_tokenizer, whole.normalizer = pre_tokenizers.WhitespaceSplit(), normalizers.NFC()
+    tokenizers = [pruned(whole, TEXTS, 400)]
+    tokenizers += [trained(kind, TEXTS, 400)] if kind in ("wordpiece", "bytes") else []
+    for tokenizer in tokenizers:
+        for name in ("[PAD]", "<pad>", PADDING, "[ PAD ] "):
+            assert 0 not in tokenizer.encode(f"good {name} bad{name}").ids
+            assert 0 not in tokenizer.encode(name).ids
 
 
 def test_merges_of_a_pruned_bpe_are_closed():
@@ -131,7 +141,7 @@ def test_merges_of_a_pruned_bpe_are_closed():
         assert {left, right} <= reached
         reached.add(left + right)
 
-    assert set(model["vocab"]) - reached == {"[PAD]", "[UNK]", "<|end|>"}
+    assert set(model["vocab"]) - reached == {PADDING, "[UNK]", "<|end|>"}
 
 
 def test_pieces_are_counted_as_they_are_encoded():

@@ -96,18 +96,18 @@ def test_a_complete_own_split_is_kept():
 
 
 def test_every_name_of_a_part_is_read():
-    """Validation has three names."""
-    values = np.array(["train", "val", "valid", "validation", "test"], object)
+    """Validation has four names."""
+    values = np.array(["train", "val", "valid", "validation", "dev", "test"], object)
     split = named_split(values, "column 'part'")
 
-    assert split.parts.tolist() == [TRAIN, VALIDATION, VALIDATION, VALIDATION, TEST]
+    assert split.parts.tolist() == [TRAIN, VALIDATION, VALIDATION, VALIDATION, VALIDATION, TEST]
     assert split.rule == "The split is given by column 'part'."
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (["train", "dev"], "row 2 of column 'part' holds 'dev'; train, validation"),
+        (["train", "devel"], "row 2 of column 'part' holds 'devel'; train, validation"),
         (["", "test"], "row 1 of column 'part' holds nothing; train"),
     ],
 )

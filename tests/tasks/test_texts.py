@@ -90,6 +90,9 @@ def test_a_table_of_one_column_of_sentences_is_text(tmp_path):
         ("city {}", 40, None, "text"),
         ("city {}", 40, "{text: category}", "table"),
         ("city{}", 40, None, "table"),
+        ("这是第{}个电影", 40, None, "text"),
+        ("城市{}", 40, None, "table"),
+        ("ภาพยนตร์{}", 40, None, "text"),
         ("city{}", 1001, None, "text"),
     ],
 )
@@ -106,7 +109,10 @@ def test_sentences_that_come_back_in_most_rows_are_categories(tmp_path):
     """A word for each of a few answers is one, too; --text says otherwise."""
     path = written(tmp_path, "".join(f"answer {row // 2 % 20}\t{row % 2}\n" for row in range(40)))
 
-    assert open_task(path, label="label").kind == "table"
+    found = open_task(path, label="label")
+
+    assert found.kind == "table"
+    assert "Column 'text' is learned as a category; --text text reads it as sentences." in found.notes
     assert open_task(path, label="label", text="text").kind == "text"
 
 
@@ -168,7 +174,12 @@ def test_empty_and_repeated_sentences_are_noted(tmp_path):
         (lines(), {"text": "text", "split": "text"}, BadConfiguration, "--split and --text both name 'text'"),
         (lines(), {"text": "text", "goal": "value"}, BadConfiguration, "--goal value is for columns of numbers"),
         (lines(), {"goal": "value"}, BadConfiguration, "'text' holds sentences; leave it out"),
-        ("a b\t0.5\nc d\t1.5\n", {"text": "text"}, BadData, "row 1 of label column 'label' holds 0.5; text, whole"),
+        (
+            "a b\t0.5\nc d\t1.5\n",
+            {"text": "text"},
+            BadData,
+            "label column 'label' holds decimal numbers, and values are not learned from texts",
+        ),
         ("a b\tx\nc d\tx\n", {"text": "text"}, BadData, "one class only, 'x'"),
         ("a b\t0\na b\t1\n" * 3, {"text": "text"}, BadData, "all training sentences are the same"),
         ("\t0\n\t1\n" * 3, {"text": "text"}, BadData, "all training sentences are the same"),

@@ -127,6 +127,55 @@ def test_the_settings_beside_it_tell_lengths_and_classes(tmp_path, tokenizer_fil
     assert teacher.preprocessing == "the tokenizer beside it, 8 pieces at most"
 
 
+@pytest.mark.parametrize(
+    ("config", "most"),
+    [
+        ({"model_type": "bert", "max_position_embeddings": 16, "pad_token_id": 0}, 16),
+        ({"model_type": "roberta", "max_position_embeddings": 16, "pad_token_id": 1}, 14),
+        ({"model_type": "xlm-roberta", "max_position_embeddings": 16}, 14),
+        ({"model_type": "camembert", "max_position_embeddings": 16, "pad_token_id": 0}, 15),
+        ({"model_type": "roberta"}, 512),
+    ],
+)
+def test_positions_behind_the_one_that_pads_are_fewer(tmp_path, tokenizer_file, task, config, most):
+    """In RoBERTa and its kin: a piece beyond them would be looked up outside of the table."""
+    shutil.copy(tokenizer_file, tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text('{"model_max_length": 1e30}')
+    (tmp_path / "config.json").write_text(json.dumps(config))
+
+    assert opened(bag(tmp_path), task).preprocessing == f"the tokenizer beside it, {most} pieces at most"
+
+
+def test_the_graph_reads_any_sentence(tmp_path, tokenizer_file, task):
+    """As its own answers do; it says that a tokenizer was run for that."""
+    shutil.copy(tokenizer_file, tmp_path)
+    graph = opened(bag(tmp_path), task).graph()
+    text = "the plot is good"
+
+    assert graph.tokenized
+    assert graph.read([text])["input_ids"].shape == (1, graph.read([f"{text} good"])["input_ids"].shape[1] - 1)
+
+
+def test_the_piece_that_pads_is_part_of_the_digest(tmp_path, tokenizer_file, task):
+    """The mask hangs on it."""
+    path, digests = bag(tmp_path), []
+    for place in (0, 4):
+        content = json.loads(tokenizer_file.read_text()) | {
+            "padding": {
+                "strategy": "BatchLongest",
+                "direction": "Right",
+                "pad_to_multiple_of": None,
+                "pad_id": place,
+                "pad_type_id": 0,
+                "pad_token": "[PAD]",
+            }
+        }
+        (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+        digests.append(opened(path, task).digest)
+
+    assert digests[0] != digests[1]
+
+
 def test_the_tokenizer_is_part_of_the_digest(tmp_path, tokenizer_file, task):
     """Other pieces, other answers."""
     path = bag(tmp_path)

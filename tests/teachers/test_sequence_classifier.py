@@ -218,9 +218,12 @@ def test_the_digest_follows_weights_pieces_and_classes_and_not_the_place(tmp_pat
     one = opened(folder, task).digest
     others = [opened(path, task).digest for path in (other, shorter)]
     others.append(opened(folder, replace(task, classes=task.classes[::-1])).digest)
+    padded = shutil.copytree(folder, tmp_path / "padded")
+    change(padded / "tokenizer_config.json", pad_token="[MASK]")
+    others.append(opened(padded, task).digest)
 
     assert opened(same, task).digest == one
-    assert len({one, *others}) == 4
+    assert len({one, *others}) == 5
 
 
 def test_the_graph_gives_the_same_logits_at_any_length(folder, task):

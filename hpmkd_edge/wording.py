@@ -38,7 +38,7 @@ def lexicon_for(request: Request, task: Task, teachers: Sequence[Teacher]) -> Le
         _refuse(request, task)
         return None
     own = next((teacher.folder for teacher in teachers if isinstance(teacher, SequenceTeacher)), None)
-    folder = Path(request.start).expanduser() if request.start not in (None, RANDOM) else own
+    folder = own if request.start in (None, RANDOM) else _start(str(request.start))
     tokenizer = request.tokenizer
     if tokenizer is None and own is not None:
         tokenizer = str(own)
@@ -51,6 +51,13 @@ def lexicon_for(request: Request, task: Task, teachers: Sequence[Teacher]) -> Le
         # Of ours only the encoder takes layers; what a family of the user's own takes is not known.
         layers=request.student is not None and (request.student == ENCODER or is_python_spec(request.student)),
     )
+
+
+def _start(named: str) -> Path:
+    folder = Path(named).expanduser()
+    if not folder.is_dir():
+        raise BadConfiguration(f"--start {named} is no folder; that of an encoder, or {RANDOM}, is needed.")
+    return folder
 
 
 def unlabeled_for(request: Request, task: Task) -> tuple[Texts | None, tuple[str, ...]]:

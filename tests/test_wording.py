@@ -58,6 +58,14 @@ def test_another_encoder_can_be_begun_from(task, teacher, tmp_path):
     assert lexicon.origin.vectors.shape[1] == 16
 
 
+def test_a_start_that_is_not_there_is_refused(task):
+    """By its own flag, not as a tokenizer that is missing."""
+    with pytest.raises(
+        BadConfiguration, match=r"--start no/such is no folder; that of an encoder, or random, is needed"
+    ):
+        lexicon_for(Request(start="no/such"), task, [])
+
+
 def test_without_a_teacher_that_has_one_a_tokenizer_is_trained(task):
     """And begins at random."""
     lexicon = lexicon_for(Request(), task, [])

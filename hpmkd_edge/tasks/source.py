@@ -119,7 +119,8 @@ def _read(
         for flag, value in (("--label", label), ("--split", split)):
             if value is not None:
                 raise BadConfiguration(
-                    f"{flag} {value} is given, but {data} brings its own labels; a table or .npz is needed."
+                    f"{flag} {value} is given, but {data} brings its own labels; a table, a folder with a train table"
+                    " or .npz is needed."
                 )
         if goal == "value":
             raise BadConfiguration(f"--goal value is for a table, and {data} holds images; leave it out.")

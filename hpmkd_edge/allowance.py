@@ -36,8 +36,7 @@ def allowed_sizes(ladder: Sequence[Size], teacher: Teacher, compression: float) 
         most_bytes = teacher.model_bytes / compression
         most = most_bytes / 4  # of fp32 weights alone; the file itself is weighed when it is probed
     else:
-        unknown = "The teacher's size is unknown, so no least compression was asked of the student."
-        return Allowance(sizes=tuple(ladder), most_bytes=None, note=unknown)
+        return any_size(ladder, "The teacher's size is unknown")
     sizes = tuple(size for size in ladder if size.parameters <= most)
     if sizes:
         return Allowance(sizes=sizes, most_bytes=most_bytes, note=None)
@@ -47,6 +46,12 @@ def allowed_sizes(ladder: Sequence[Size], teacher: Teacher, compression: float) 
         f" allowed, {ladder[0].label}, has {ladder[0].parameters:,} parameters of 4 bytes."
     )
     return Allowance(sizes=(ladder[0],), most_bytes=most_bytes, note=none)
+
+
+def any_size(ladder: Sequence[Size], why: str) -> Allowance:
+    """Return all sizes; *why* begins the sentence that says so."""
+    note = f"{why}, so no least compression was asked of the student."
+    return Allowance(sizes=tuple(ladder), most_bytes=None, note=note)
 
 
 def rung(ladder: Sequence[Size], asked: str) -> Size:

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 
 from hpmkd_edge import __version__
-from hpmkd_edge.allowance import Allowance, allowed_sizes
+from hpmkd_edge.allowance import Allowance, allowed_sizes, any_size
 from hpmkd_edge.bench.profile import read_profile
 from hpmkd_edge.bench.runtimes.choose import RUNTIMES
 from hpmkd_edge.desk import Desk, targets_of
@@ -90,6 +90,8 @@ def _survey(request: Request) -> _Survey:
 def _allowance(request: Request, task: Task, teachers: Sequence[Teacher], ladder: Sequence[Size]) -> Allowance:
     """Return what a student may be beside the best teacher; all sizes where none is given: it would be trained."""
     if not teachers:
+        if task.kind == "text":
+            return any_size(ladder, "No teacher is given, and a run would weigh words")
         note = (
             "No teacher is given: a run would train one first, and allow only sizes that are"
             f" {request.compression:g} times smaller than it."

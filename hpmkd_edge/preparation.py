@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from hpmkd_edge import __version__
-from hpmkd_edge.allowance import Allowance, allowed_sizes, rung
+from hpmkd_edge.allowance import Allowance, allowed_sizes, any_size, rung
 from hpmkd_edge.distill.configuration import Experience, choose_schedule, settle
 from hpmkd_edge.distill.curriculum import Curriculum
 from hpmkd_edge.distill.executors import LocalProcesses
@@ -213,7 +213,11 @@ def prepare(
     _refuse_useless(tutors[0], task)
     if by_features:
         check_taps(tutors[0].teacher, task, request.teacher_tap)
-    allowance = allowed_sizes(rungs, tutors[0].teacher, request.compression)
+    allowance = (
+        any_size(rungs, "Weighed words are a teacher smaller than most students")
+        if task.kind == "text" and not request.teachers
+        else allowed_sizes(rungs, tutors[0].teacher, request.compression)
+    )
     memory = None if shared is None else Memory(shared.engine)
     experience = _experience(task, tutors[0], memory, request.seed, folder.state / "remembered.json")
     best, several = _lessons(tutors, untaught, views, components, request.seed)

@@ -195,25 +195,33 @@ from hpmkd_edge.finetune import training
 from hpmkd_edge.finetune.request import FineTuning
 from hpmkd_edge.finetuning import finetune
 training.SAVE_EVERY_S, training.SAVING_SHARE = 0.0, 1e9
-finetune(FineTuning(**json.loads(sys.argv[1])), output=Path("runs/one"))
+finetune(FineTuning(**json.loads(sys.argv[1])), output=Path(sys.argv[2]))
+"""
+RESUME = """
+from pathlib import Path
+from hpmkd_edge.finetuning import resume_finetuning
+resume_finetuning(Path("runs/one"))
 """
 
 
 @pytest.mark.slow
-def test_a_process_that_is_killed_leaves_what_can_be_taken_up(asked):
-    """SIGKILL, which nobody can catch, while it trains and saves after each step."""
-    asked = replace(asked, epochs=12)
-    given = {"encoder": asked.encoder, "data": asked.data, "label": "label", "epochs": 12, "batch": 16}
-    child = subprocess.Popen([sys.executable, "-c", PROGRAM, json.dumps(given | {"learning_rate": 2e-3})])
+def test_a_process_that_is_killed_leaves_what_can_be_taken_up(place, tmp_path, monkeypatch):
+    """SIGKILL, which nobody can catch, while it trains and saves after each step; each part in a process of its own."""
+    monkeypatch.chdir(tmp_path)
+    given = {"encoder": str(place / "encoder"), "data": str(place / "praise.tsv"), "label": "label", "epochs": 12}
+    asked = json.dumps(given | {"batch": 16, "learning_rate": 2e-3})
+    child = subprocess.Popen([sys.executable, "-c", PROGRAM, asked, "runs/one"])
     state, deadline = Path("runs/one.partial/state/training.pt"), time.monotonic() + 60
     while not state.exists() and time.monotonic() < deadline and child.poll() is None:
         time.sleep(0.01)
-    time.sleep(0.5)
+    time.sleep(0.05)
     child.send_signal(signal.SIGKILL)
+    killed = child.wait()
     step = torch.load(state, weights_only=True)["progress"]["step"]
-    resumed = resume_finetuning(Path("runs/one"))
-    unbroken = finetune(asked, output=Path("runs/two"))
+    subprocess.run([sys.executable, "-c", RESUME], check=True)
+    subprocess.run([sys.executable, "-c", PROGRAM, asked, "runs/two"], check=True)
+    resumed, unbroken = (read_finetuned(Path(f"runs/{name}")) for name in ("one", "two"))
 
-    assert child.wait() == -signal.SIGKILL
+    assert killed == -signal.SIGKILL
     assert 0 < step < 72
     assert resumed.weights_sha256 == unbroken.weights_sha256

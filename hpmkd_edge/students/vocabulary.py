@@ -45,7 +45,9 @@ def read_tokenizer(path: Path) -> Tokenizer:
 
     file = path / "tokenizer.json" if path.is_dir() else path
     if not file.is_file():
-        raise BadConfiguration(f"there is no tokenizer {file}; a tokenizer.json or its folder is needed.")
+        raise BadConfiguration(
+            f"there is no tokenizer {file}; wordpiece, bytes, a tokenizer.json or its folder is needed."
+        )
     try:
         tokenizer = Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises Exception itself

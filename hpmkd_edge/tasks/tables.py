@@ -188,7 +188,13 @@ def _inputs(path: Path, table: TableFile, asked: Asked) -> tuple[Table | Texts, 
     silent = True if path.stat().st_size < BAR_BYTES else hidden()
     with tqdm(total=table.rows, desc=path.name, unit="row", unit_scale=True, leave=False, disable=silent) as bar:
         for name in others:
-            columns.append(column_of(name, table.take(name) if taken is None else taken, meanings.get(name)))
+            values = table.take(name) if taken is None else taken
+            columns.append(column_of(name, values, meanings.get(name)))
+            if len(others) > 1 and name not in meanings and looks_like_sentences(values):
+                notes += (
+                    f"Column {name!r} holds sentences, and each is learned as a category; --text {name} learns from"
+                    " their words, --schema can drop it.",
+                )
             bar.update(table.rows / len(others))
     return Table(columns=tuple(columns)), notes
 

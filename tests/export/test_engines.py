@@ -33,7 +33,7 @@ def in_every_precision(path, feeds):
     return tuple(build_engine(one, feeds).precision for one in (folded, halved, quantized))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["mlp", "residual", "depthwise"])
 def test_a_student_of_images_becomes_an_engine(rtx, family, tmp_path):
     """Bytes in, probabilities out, with a free batch axis: nothing that TensorRT does not take."""
     task = open_task("digits")

@@ -168,7 +168,9 @@ def test_what_is_no_tokenizer_is_refused(tmp_path):
     """By what was found there."""
     (tmp_path / "broken.json").write_text("{}")
 
-    with pytest.raises(BadConfiguration, match=r"there is no tokenizer .*; a tokenizer.json or its folder"):
+    with pytest.raises(
+        BadConfiguration, match=r"there is no tokenizer .*; wordpiece, bytes, a tokenizer\.json or its folder"
+    ):
         read_tokenizer(tmp_path)
     with pytest.raises(BadConfiguration, match=r"broken.json is no tokenizer: .*; a tokenizer.json is needed"):
         read_tokenizer(tmp_path / "broken.json")

@@ -242,3 +242,16 @@ def test_the_sample_is_the_same_each_time():
 
     assert first.train.inputs.strings() == second.train.inputs.strings()
     assert [len(rows) for rows in (first.train, first.validation, first.test)] == [240, 80, 80]
+
+
+def test_sentences_beside_other_columns_are_told(tmp_path):
+    """As a category each is a name that no other row has: the student would learn nothing from them."""
+    strings, labels = sentences(120)
+    lines = [f"{place % 7}\t{one}\t{label}" for place, (one, label) in enumerate(zip(strings, labels, strict=True))]
+    path = tmp_path / "glue.tsv"
+    path.write_text("\n".join(["idx\tsentence\tlabel", *lines]), encoding="utf-8")
+
+    task = open_task(str(path), label="label")
+
+    assert task.kind == "table"
+    assert any("--text sentence learns from their words" in note for note in task.notes)

@@ -126,10 +126,10 @@ def _run(request: Request, targets: tuple[Target, ...], folder: RunFolder) -> tu
 
 def _write_page_of_all(reports: Sequence[Report], folder: Path) -> None:
     """Write one page of all targets beside their folders."""
-    from hpmkd_edge.report.documents import PAGE, files_of
+    from hpmkd_edge.report.documents import PAGE, linked_files
     from hpmkd_edge.report.pages.run import to_html
 
-    links = [[f"{report.target}/{name}" for name in files_of(folder / report.target)] for report in reports]
+    links = [[f"{report.target}/{name}" for name in linked_files(folder / report.target)] for report in reports]
     (folder / PAGE).write_text(to_html(reports, links=links), encoding="utf-8")
 
 

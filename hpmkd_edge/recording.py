@@ -101,8 +101,7 @@ def record_run(
         teachers_test_accuracy: in the order of the preparation's tutors.
         sentence: that a text student was timed on.
     """
-    from hpmkd_edge.report.documents import PAGE
-    from hpmkd_edge.report.documents import files_of as files_in
+    from hpmkd_edge.report.documents import PAGE, linked_files
     from hpmkd_edge.report.markdown import to_markdown
     from hpmkd_edge.report.pages.run import to_html
 
@@ -167,7 +166,7 @@ def record_run(
     )
     write_report(report, facts.folder / "report.json")
     (facts.folder / "report.md").write_text(to_markdown(report), encoding="utf-8")
-    (facts.folder / PAGE).write_text(to_html([report], links=[files_in(facts.folder)]), encoding="utf-8")
+    (facts.folder / PAGE).write_text(to_html([report], links=[linked_files(facts.folder)]), encoding="utf-8")
     if "memory" not in request.without:
         keep(entry_of(shipped.profile, target=target, model=f"{task.name} student"))
     write_manifest(

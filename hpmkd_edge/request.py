@@ -129,8 +129,7 @@ class Request:
             ("--workers", self.workers, 1),
             ("--vocabulary", self.vocabulary, 1),
         ):
-            if value is not None and not least <= value < MOST:
-                raise BadConfiguration(f"{flag} is {value}; a number from {least} to {MOST - 1:,} is needed.")
+            check_number(flag, value, least)
         if self.schedule is not None and self.schedule not in (*SCHEDULES, AUTO):
             raise unknown("schedule", self.schedule, (*SCHEDULES, AUTO))
         if self.workers is not None and self.workers > MOST_WORKERS:
@@ -166,6 +165,16 @@ class Request:
         import json
 
         return json.dumps(asdict(self), indent=2)
+
+
+def check_number(flag: str, value: float | None, least: int) -> None:
+    """Refuse a *value* of *flag* below *least*, or one that no run can use; None is what was not given.
+
+    Raises:
+        BadConfiguration: names the flag, what was found and what is needed.
+    """
+    if value is not None and not least <= value < MOST:
+        raise BadConfiguration(f"{flag} is {value}; a number from {least} to {MOST - 1:,} is needed.")
 
 
 def read_request(path: Path) -> Request:

@@ -9,9 +9,9 @@ from typing import ClassVar, Final, Literal
 
 from hpmkd_edge.errors import BadConfiguration, BadReport, unknown
 from hpmkd_edge.json_file import read_json, write_json
+from hpmkd_edge.request import check_number
 
 SCHEMA: Final = "hpmkd-edge/finetuning/1"
-MOST: Final = 2**31
 KEEPS: Final = ("last", "best")
 DEVICES: Final = ("auto", "cpu", "cuda")
 
@@ -69,8 +69,7 @@ class FineTuning:
             ("--seed", self.seed, 0),
             ("--split-seed", self.split_seed, 0),
         ):
-            if count is not None and not least <= count < MOST:
-                raise BadConfiguration(f"{flag} is {count}; a number from {least} to {MOST - 1:,} is needed.")
+            check_number(flag, count, least)
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise BadConfiguration(f"--learning-rate is {self.learning_rate:g}; more than 0 is needed, as 5e-5.")
         if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):

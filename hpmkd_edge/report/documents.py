@@ -26,7 +26,7 @@ TEXT_FILES: Final = ("tokenizer.json", "run_text.py", "student-text.onnx")
 HEAD: Final = 2048
 
 
-def files_of(folder: Path) -> list[str]:
+def linked_files(folder: Path) -> list[str]:
     """Return what the page in *folder* links to: FILES, and those of TEXT_FILES that are there."""
     return [*FILES, *(name for name in TEXT_FILES if (folder / name).is_file())]
 
@@ -129,7 +129,7 @@ def write_page(text: str, path: Path) -> None:
 def _run(records: Sequence[Path], page: Path) -> Document:
     reports = [read_report(record) for record in records]
     _check_one_run(page.parent, reports)
-    beside = [[record.with_name(name) for name in files_of(record.parent)] for record in records]
+    beside = [[record.with_name(name) for name in linked_files(record.parent)] for record in records]
 
     def lay_out(layout: Layout, folder: Path) -> str:
         from hpmkd_edge.report.csv_text import points_to_csv

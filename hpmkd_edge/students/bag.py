@@ -7,17 +7,15 @@ After Joulin et al. 2016 (arXiv 1607.01759), with one hidden layer, and a linear
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hpmkd_edge.students.embedding import embed, start_embedding
-from hpmkd_edge.students.family import Shape, Size, pieces_of
+from hpmkd_edge.students.embedding import embed
 from hpmkd_edge.students.pooling import mean_over, real, root_mean_over
-from hpmkd_edge.students.rungs import build_seeded, sorted_rungs
+from hpmkd_edge.students.text_family import TextFamily
 
 # Depth is the longest run of pieces that has an embedding of its own: 1, 2 or 3.
 RUNGS: Final = (
@@ -68,29 +66,4 @@ class BagText(nn.Module):
         return logits_NK
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bag:
-    """Embeddings of *width* values for pieces and for runs of up to *depth* of them."""
-
-    name: str = "bag"
-    digest: str = "bag-1"
-
-    def ladder(self, shape: Shape) -> tuple[Size, ...]:
-        """Return the sizes for *shape*, fewest parameters first.
-
-        Raises:
-            BadStudent: the task has no texts.
-        """
-        pieces = pieces_of(shape, self.name)
-        return sorted_rungs(self.name, RUNGS, lambda width, depth: BagText(pieces, shape.classes, width, depth))
-
-    def build(self, size: Size, shape: Shape, seed: int) -> nn.Module:
-        """Return a module from ids [N, T] to logits [N, K]; its embeddings begin from the lexicon's origin.
-
-        Raises:
-            BadStudent: the task has no texts.
-        """
-        pieces = pieces_of(shape, self.name)
-        module = build_seeded(lambda: BagText(pieces, shape.classes, size.width, size.depth), seed)
-        start_embedding(module.embedding, shape.lexicon)
-        return module
+BAG: Final = TextFamily(name="bag", digest="bag-1", rungs=RUNGS, module=BagText)

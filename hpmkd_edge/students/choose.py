@@ -6,11 +6,11 @@ from typing import Final
 
 from hpmkd_edge.errors import BadStudent, nearest
 from hpmkd_edge.python_file import is_python_spec, load_python_file
-from hpmkd_edge.students.bag import Bag
+from hpmkd_edge.students.bag import BAG
 from hpmkd_edge.students.convolution import DEPTHWISE, RESIDUAL
 from hpmkd_edge.students.encoder import Encoder
 from hpmkd_edge.students.family import DEFAULTS, Family
-from hpmkd_edge.students.gated import Gated
+from hpmkd_edge.students.gated import GATED
 from hpmkd_edge.students.mlp import Mlp
 from hpmkd_edge.students.user_file import UserFamily
 from hpmkd_edge.tasks.task import Task
@@ -19,8 +19,8 @@ FAMILIES: Final[dict[str, Family]] = {
     "mlp": Mlp(),
     "residual": RESIDUAL,
     "depthwise": DEPTHWISE,
-    "gated": Gated(),
-    "bag": Bag(),
+    "gated": GATED,
+    "bag": BAG,
     "encoder": Encoder(),
 }
 

@@ -7,16 +7,14 @@ The gates are those of Dauphin et al. 2017 (arXiv 1612.08083).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
-from hpmkd_edge.students.embedding import embed, start_embedding
-from hpmkd_edge.students.family import Shape, Size, pieces_of
+from hpmkd_edge.students.embedding import embed
 from hpmkd_edge.students.pooling import max_over, mean_over, real, root_mean_over
-from hpmkd_edge.students.rungs import build_seeded, sorted_rungs
+from hpmkd_edge.students.text_family import TextFamily
 
 # Embeddings hold nearly all parameters, so width alone tells one rung from the next; fine where budgets are.
 RUNGS: Final = (
@@ -60,29 +58,4 @@ class GatedText(nn.Module):
         return logits_NK
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gated:
-    """*depth* gated convolutions over embeddings of *width* values."""
-
-    name: str = "gated"
-    digest: str = "gated-1"
-
-    def ladder(self, shape: Shape) -> tuple[Size, ...]:
-        """Return the sizes for *shape*, fewest parameters first.
-
-        Raises:
-            BadStudent: the task has no texts.
-        """
-        pieces = pieces_of(shape, self.name)
-        return sorted_rungs(self.name, RUNGS, lambda width, depth: GatedText(pieces, shape.classes, width, depth))
-
-    def build(self, size: Size, shape: Shape, seed: int) -> nn.Module:
-        """Return a module from ids [N, T] to logits [N, K]; its embeddings begin from the lexicon's origin.
-
-        Raises:
-            BadStudent: the task has no texts.
-        """
-        pieces = pieces_of(shape, self.name)
-        module = build_seeded(lambda: GatedText(pieces, shape.classes, size.width, size.depth), seed)
-        start_embedding(module.embedding, shape.lexicon)
-        return module
+GATED: Final = TextFamily(name="gated", digest="gated-1", rungs=RUNGS, module=GatedText)

@@ -37,8 +37,8 @@ from hpmkd_edge.manifest import LIBRARIES, Version
 from hpmkd_edge.progress import hidden
 from hpmkd_edge.report.ablation_text import to_markdown
 from hpmkd_edge.report.pages.ablation import to_html
-from hpmkd_edge.request import MOST, Request
-from hpmkd_edge.run_folder import PARTIAL, RunFolder, default_output, plan_folder
+from hpmkd_edge.request import MOST, Request, nothing_to_take_up
+from hpmkd_edge.run_folder import RunFolder, default_output, folder_at, plan_folder
 
 SCHEMA: Final = "hpmkd-edge/ablation/1"
 LEAST_SEEDS: Final = 2
@@ -129,12 +129,9 @@ def resume_ablation(path: Path) -> Evidence:
     Raises:
         BadConfiguration: there is none, or it was started in another folder or by other code.
     """
-    final = str(path.absolute()).removesuffix(PARTIAL)
-    folder = RunFolder(final=Path(final), partial=Path(final + PARTIAL))
+    folder = folder_at(path, "ablation")
     if not _kept(folder).is_file():
-        raise BadConfiguration(
-            f"there is no interrupted ablation at {folder.partial}; a folder that holds one is needed."
-        )
+        raise nothing_to_take_up(folder.partial, "ablation")
     ablation: Ablation = read_json(Ablation, SCHEMA, _kept(folder))
     if ablation.request.started_in != str(Path.cwd()):
         raise BadConfiguration(

@@ -18,10 +18,10 @@ from hpmkd_edge.benched import Model, State
 from hpmkd_edge.errors import BadConfiguration, BadOutput, EdgeError
 from hpmkd_edge.export.inspection import weight_files
 from hpmkd_edge.json_file import read_json, write_json
+from hpmkd_edge.request import PARTIAL
 from hpmkd_edge.store.objects import digest_of_file
 from hpmkd_edge.targets import Precision, Target
 
-PARTIAL: Final = ".partial"
 PLAN_SCHEMA: Final = "hpmkd-edge/bench-plan/1"
 GROUP_SCHEMA: Final = "hpmkd-edge/bench-group/1"
 

@@ -59,7 +59,7 @@ def stopped_at_once(folder: Path) -> Iterator[None]:
 
 def folder_of(output: Path, resume: Path | None) -> Path:
     """Return where a run will lie: at *output*, or where the interrupted one that is taken up was to lie."""
-    from hpmkd_edge.run_folder import PARTIAL
+    from hpmkd_edge.request import PARTIAL
 
     return output if resume is None else Path(str(resume).removesuffix(PARTIAL))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import ClassVar
@@ -87,10 +88,15 @@ class Interrupted(EdgeError):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return a sentence that offers the known name nearest to *name*, and lists them all."""
-    names = sorted(known)
+    names = sorted(known, key=_natural)
     close = get_close_matches(name, names, n=1)
     offer = f"Did you mean {close[0]!r}? " if close else ""
     return f"{offer}Known: {', '.join(names)}."
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Order numbers inside names as numbers: 8x1 before 16x1."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> BadConfiguration:

@@ -36,7 +36,7 @@ from hpmkd_edge.finetuned import EncoderRecord, Finetuned, write_finetuned
 from hpmkd_edge.interruption import listening
 from hpmkd_edge.preparation import choose_device
 from hpmkd_edge.recording import data_record
-from hpmkd_edge.run_folder import PARTIAL, RunFolder, plan_folder
+from hpmkd_edge.run_folder import RunFolder, folder_at, plan_folder
 from hpmkd_edge.settling import shown
 from hpmkd_edge.store.objects import digest_of_file
 from hpmkd_edge.tasks.source import open_task
@@ -77,9 +77,7 @@ def resume_finetuning(path: Path) -> Finetuned:
     Raises:
         BadConfiguration: there is no interrupted training, or it was started in another folder.
     """
-    path = path.absolute()
-    final = path.with_name(path.name.removesuffix(PARTIAL))
-    folder = RunFolder(final=final, partial=final.with_name(final.name + PARTIAL))
+    folder = folder_at(path, "training")
     request = read_request(folder.partial / REQUEST)
     if request.started_in != str(Path.cwd()):
         raise BadConfiguration(

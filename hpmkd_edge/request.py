@@ -11,6 +11,7 @@ from hpmkd_edge.python_file import is_python_spec
 
 MOST: Final = 2**31
 MOST_WORKERS: Final = 1024
+PARTIAL: Final = ".partial"  # what the folder of an interrupted run ends in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +117,7 @@ class Request:
         """
         from hpmkd_edge.bench.protocol import SAMPLINGS
         from hpmkd_edge.plan.settings import AUTO, SCHEDULES
+        from hpmkd_edge.students.vocabulary import FEWEST_PIECES
         from hpmkd_edge.tracking.choose import check_trackers
 
         for flag, value, least in (
@@ -127,7 +129,7 @@ class Request:
             ("--compression", self.compression, 1),
             ("--temperature", self.temperature, 1),
             ("--workers", self.workers, 1),
-            ("--vocabulary", self.vocabulary, 1),
+            ("--vocabulary", self.vocabulary, FEWEST_PIECES),
         ):
             check_number(flag, value, least)
         if self.schedule is not None and self.schedule not in (*SCHEDULES, AUTO):
@@ -177,6 +179,14 @@ def check_number(flag: str, value: float | None, least: int) -> None:
         raise BadConfiguration(f"{flag} is {value}; a number from {least} to {MOST - 1:,} is needed.")
 
 
+def nothing_to_take_up(partial: Path, what: str) -> BadConfiguration:
+    """Return the error for a folder, *partial*, that would hold an interrupted run and is not there."""
+    final = partial.with_name(partial.name.removesuffix(PARTIAL))
+    if partial.name.endswith(PARTIAL) and final.exists():
+        return BadConfiguration(f"{final} is there already and is not interrupted; nothing is left to resume.")
+    return BadConfiguration(f"there is no interrupted {what} at {partial}; its folder ends in {PARTIAL}.")
+
+
 def read_request(path: Path) -> Request:
     """Read a request that a run has kept.
 
@@ -186,7 +196,7 @@ def read_request(path: Path) -> Request:
     from pydantic import TypeAdapter, ValidationError
 
     if not path.is_file():
-        raise BadConfiguration(f"there is no interrupted run at {path.parent}; its folder ends in .partial.")
+        raise nothing_to_take_up(path.parent, "run")
     try:
         return TypeAdapter(Request).validate_json(path.read_bytes())
     except ValidationError as error:

@@ -7,12 +7,9 @@ import shutil
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Final
 
 from hpmkd_edge.errors import BadConfiguration, BadOutput
-from hpmkd_edge.request import Request, read_request
-
-PARTIAL: Final = ".partial"
+from hpmkd_edge.request import PARTIAL, Request, read_request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,17 +108,26 @@ def open_folder(folder: RunFolder, request: Request) -> None:
         raise BadOutput(f"{folder.partial} cannot be written: {error.strerror}; give another --output.") from error
 
 
+def folder_at(path: Path, what: str = "run") -> RunFolder:
+    """Return the run, or *what* a message calls it, at *path*, with or without `.partial`; nothing is looked for.
+
+    Raises:
+        BadConfiguration: it has no name.
+    """
+    path = path.absolute()
+    name = path.name.removesuffix(PARTIAL)
+    if not name:
+        raise BadConfiguration(f"there is no interrupted {what} at {path}; its folder ends in {PARTIAL}.")
+    return RunFolder(final=path.with_name(name), partial=path.with_name(name + PARTIAL))
+
+
 def find_interrupted(path: Path) -> tuple[RunFolder, Request]:
     """Find the interrupted run at *path*, given with or without `.partial`.
 
     Raises:
         BadConfiguration: there is none, or it was started in another folder.
     """
-    path = path.absolute()
-    if not path.name.removesuffix(PARTIAL):
-        raise BadConfiguration(f"there is no interrupted run at {path}; its folder ends in {PARTIAL}.")
-    final = path.with_name(path.name.removesuffix(PARTIAL))
-    folder = RunFolder(final=final, partial=final.with_name(final.name + PARTIAL))
+    folder = folder_at(path)
     request = read_request(folder.request)
     if request.started_in != str(Path.cwd()):
         raise BadConfiguration(

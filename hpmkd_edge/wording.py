@@ -10,6 +10,7 @@ from typing import Final
 from hpmkd_edge.distill.text_copies import places_for_unlabeled
 from hpmkd_edge.distill.unlabeled import read_unlabeled
 from hpmkd_edge.errors import BadConfiguration, BadData
+from hpmkd_edge.export.artifact import TOKENIZER
 from hpmkd_edge.plan.settings import Settings
 from hpmkd_edge.python_file import is_python_spec
 from hpmkd_edge.request import Request
@@ -42,6 +43,10 @@ def lexicon_for(request: Request, task: Task, teachers: Sequence[Teacher]) -> Le
     tokenizer = request.tokenizer
     if tokenizer is None and own is not None:
         tokenizer = str(own)
+    if folder is not None and folder != own and not (folder / TOKENIZER).is_file():
+        raise BadConfiguration(
+            f"--start {request.start} has no {TOKENIZER}, which tells its pieces apart; a folder with both is needed."
+        )
     return lexicon_of(
         task.train.inputs,
         tokenizer=tokenizer,

@@ -31,6 +31,14 @@ def test_an_interrupted_run_is_found_with_or_without_its_ending(tmp_path, monkey
         find_interrupted(tmp_path / "run")
 
 
+def test_what_is_finished_is_not_called_missing(tmp_path):
+    """Neither by its name, nor by that of the folder in which it was made."""
+    (tmp_path / "run").mkdir()
+    for name in ("run", "run.partial"):
+        with pytest.raises(BadConfiguration, match=r"/run is there already and is not interrupted; nothing is left"):
+            find_interrupted(tmp_path / name)
+
+
 def test_a_finished_run_holds_no_state(tmp_path):
     """Moved in one piece, without request and state."""
     folder = plan_folder(tmp_path / "run")

@@ -66,6 +66,12 @@ def test_a_start_that_is_not_there_is_refused(task):
         lexicon_for(Request(start="no/such"), task, [])
 
 
+def test_a_start_without_a_tokenizer_is_refused(task, tmp_path):
+    """Its embeddings are of pieces that nobody knows."""
+    with pytest.raises(BadConfiguration, match=r"--start .* has no tokenizer\.json, which tells its pieces apart"):
+        lexicon_for(Request(start=str(tmp_path)), task, [])
+
+
 def test_without_a_teacher_that_has_one_a_tokenizer_is_trained(task):
     """And begins at random."""
     lexicon = lexicon_for(Request(), task, [])

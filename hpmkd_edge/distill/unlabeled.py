@@ -73,7 +73,7 @@ def _of_table(path: Path, column: str | None) -> Texts:
         if name is None:
             raise BadConfiguration(
                 f"--unlabeled {path} has the columns {', '.join(table.names)}; --text is needed to say which one holds"
-                " sentences."
+                " sentences, in it and in --data."
             )
         if table.names.count(name) != 1:
             raise BadConfiguration(f"--unlabeled {path} has no column {name!r}. {nearest(name, table.names)}")

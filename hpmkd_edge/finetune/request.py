@@ -9,7 +9,7 @@ from typing import ClassVar, Final, Literal
 
 from hpmkd_edge.errors import BadConfiguration, BadReport, unknown
 from hpmkd_edge.json_file import read_json, write_json
-from hpmkd_edge.request import check_number
+from hpmkd_edge.request import check_number, nothing_to_take_up
 
 SCHEMA: Final = "hpmkd-edge/finetuning/1"
 KEEPS: Final = ("last", "best")
@@ -101,7 +101,7 @@ def read_request(path: Path) -> FineTuning:
         BadConfiguration: there is no interrupted training, or it is of another version.
     """
     if not path.is_file():
-        raise BadConfiguration(f"there is no interrupted training at {path.parent}; its folder ends in .partial.")
+        raise nothing_to_take_up(path.parent, "training")
     try:
         request: FineTuning = read_json(FineTuning, SCHEMA, path)
     except BadReport as error:

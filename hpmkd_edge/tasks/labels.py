@@ -26,7 +26,7 @@ class Labels:
     Attributes:
         codes: [N]: int64, each in 0 … classes − 1; or float32, values in the units of the data.
         classes: class names in the order of the outputs; none for values.
-        note: a sentence for the report where nobody said that values are learned, or None.
+        note: a sentence for the report where nobody said that values are learned, or where two classes look alike.
     """
 
     codes: NDArray[Any]
@@ -128,7 +128,17 @@ def code_labels(values_N: NDArray[Any], where: str, *, most_floats: int | None =
         # Class names go into ONNX metadata, JSON and pages: all of them UTF-8.
         if any("\ud800" <= letter <= "\udfff" for letter in name):
             raise BadData(f"{where} holds {name!r}, half a Unicode character; whole ones are needed.")
-    return Labels(codes=codes, classes=classes)
+    return Labels(codes=codes, classes=classes, note=_note_of_spaces(classes, where))
+
+
+def _note_of_spaces(classes: tuple[str, ...], where: str) -> str | None:
+    """Return a sentence about two classes that white space alone tells apart, or None."""
+    first: dict[str, str] = {}
+    for name in classes:
+        same = first.setdefault(" ".join(name.split()), name)
+        if same != name:
+            return f"The {where} holds {same!r} and {name!r}, which white space alone tells apart, as two classes."
+    return None
 
 
 def distinct(values_N: NDArray[Any]) -> tuple[list[Any], NDArray[np.int64]]:

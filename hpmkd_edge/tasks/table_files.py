@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ TABLES: Final = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 BLOCK_BYTES: Final = 16 << 20
 # Smaller files are read before a bar could be seen.
 BAR_BYTES: Final = 8 << 20
+UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class TableFile(Protocol):
@@ -129,11 +131,12 @@ def read_delimited(
 
     Raises:
         pyarrow.ArrowException: a row or a text is broken.
-        BadData: a number is infinite.
+        BadData: a number is infinite, or the text is UTF-16.
     """
     import pyarrow
     from pyarrow import csv
 
+    _refuse_other_encodings(path)
     tabs = ".tsv" in path.name.lower()
     quoted = not tabs or has_quoted_cells(path)
     kinds = {**dict.fromkeys(as_text, pyarrow.string()), **dict.fromkeys(as_bytes, pyarrow.binary())}
@@ -155,6 +158,19 @@ def read_delimited(
         # Not a dict of a table with a name twice: the caller looks at the names first.
         columns = dict(zip(whole.column_names, whole.columns, strict=True))
         return DelimitedTable(names=tuple(whole.column_names), rows=whole.num_rows, columns=columns)
+
+
+def _refuse_other_encodings(path: Path) -> None:
+    """Refuse UTF-16, which spreadsheets write: its bytes would be taken for cells.
+
+    Raises:
+        BadData: the file begins with its mark.
+    """
+    import pyarrow
+
+    with pyarrow.input_stream(str(path), compression="detect") as stream:
+        if stream.read(2) in UTF_16:
+            raise BadData(f"{path} is UTF-16; UTF-8 is needed: iconv -f UTF-16 -t UTF-8 writes it.")
 
 
 def _in_blocks(reader: Any, path: Path, exact: Container[str | None]) -> DelimitedTable:

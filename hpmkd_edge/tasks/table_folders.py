@@ -55,12 +55,12 @@ class JoinedTable:
 
 
 def table_parts(folder: Path) -> dict[Path, int]:
-    """Return the train, validation and test tables of *folder* and their parts, in this order; none without train.
+    """Return the train, validation and test tables of *folder* and their parts, in this order; or none.
 
     A validation file may be called dev, val or valid. Other files are left alone.
 
     Raises:
-        BadData: two files are of one part.
+        BadData: two files are of one part, or there is no train file beside them.
     """
     found: dict[int, Path] = {}
     for path in sorted(folder.iterdir()):
@@ -71,7 +71,10 @@ def table_parts(folder: Path) -> dict[Path, int]:
         if part in found:
             raise BadData(f"{folder} holds {found[part].name} and {path.name}; one {PARTS[part]} file is needed.")
         found[part] = path
-    return {found[part]: part for part in sorted(found)} if TRAIN in found else {}
+    if found and TRAIN not in found:
+        names = " and ".join(found[part].name for part in sorted(found))
+        raise BadData(f"{folder} holds {names} and no train file; one, as train.csv, is needed.")
+    return {found[part]: part for part in sorted(found)}
 
 
 def join_files(files: Mapping[Path, TableFile]) -> JoinedTable:

@@ -43,3 +43,18 @@ def test_labels_that_are_no_classes_are_refused(values, message):
     """The sentence names what was found."""
     with pytest.raises(BadData, match=message):
         code_labels(values, "labels")
+
+
+@pytest.mark.parametrize(
+    ("words", "note"),
+    [
+        (["no", "yes", "yes "], "The labels holds 'yes' and 'yes ', which white space alone tells apart, as two classes."),
+        (["a b", "ab"], None),
+    ],
+)
+def test_classes_that_look_alike_are_told(words, note):
+    """They stay two: what a user's labels say is not changed."""
+    labels = code_labels(np.array(words, object), "labels")
+
+    assert labels.classes == tuple(words)
+    assert labels.note == note

@@ -121,10 +121,17 @@ def test_a_split_column_and_split_files_are_refused_together(tmp_path):
         open_task(str(tmp_path), label="y", split="w")
 
 
-def test_a_folder_without_train_is_none_of_tables(tmp_path):
+@pytest.mark.parametrize("label", [None, "y"])
+def test_a_folder_of_tables_without_train_is_refused(tmp_path, label):
     """Nothing could be learned from its test rows."""
-    folder_of(tmp_path, test__csv=table(20))
+    folder_of(tmp_path, test__csv=table(20), dev__csv=table(20))
 
+    with pytest.raises(BadData, match=r"holds dev\.csv and test\.csv and no train file; one, as train\.csv, is needed"):
+        open_task(str(tmp_path), label=label)
+
+
+def test_a_folder_of_neither_is_refused(tmp_path):
+    """With what both kinds of folder need."""
     assert table_parts(tmp_path) == {}
     with pytest.raises(BadData, match=r"no class folders of images and no table train\.\*"):
         open_task(str(tmp_path))

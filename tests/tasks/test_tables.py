@@ -258,3 +258,13 @@ def test_a_constant_column_is_noted_and_a_table_of_them_refused(tmp_path):
     rows = "".join(f"1,same,{'pq'[row % 2]}\n" for row in range(20))
     with pytest.raises(BadData, match="no column has two different values in the training rows"):
         open_task(str(table_file(tmp_path, "one,w,y\n" + rows)), label="y")
+
+
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
+def test_a_file_of_utf_16_is_called_so(tmp_path, codec):
+    """Spreadsheets write it, with its mark; as cells its bytes would be ragged."""
+    path = tmp_path / "t.tsv"
+    path.write_bytes("\ufeffx\ty\n1\ta\n".encode(codec))
+
+    with pytest.raises(BadData, match=r"t\.tsv is UTF-16; UTF-8 is needed: iconv"):
+        open_task(str(path), label="y")

@@ -48,7 +48,10 @@ def test_labels_that_are_no_classes_are_refused(values, message):
 @pytest.mark.parametrize(
     ("words", "note"),
     [
-        (["no", "yes", "yes "], "The labels holds 'yes' and 'yes ', which white space alone tells apart, as two classes."),
+        (
+            ["no", "yes", "yes "],
+            "The labels holds 'yes' and 'yes ', which white space alone tells apart, as two classes.",
+        ),
         (["a b", "ab"], None),
     ],
 )

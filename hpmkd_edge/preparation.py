@@ -186,6 +186,7 @@ def prepare(
         mixup=settings.mixup,
         unlabeled=unlabeled,
         folder=folder.views,
+        alike=None if shape.lexicon is None else shape.lexicon.alike,
     )
     sources = f"views {settings.views} flip {settings.flip} mixup {settings.mixup}"
     untaught = direct_lesson(task, inlet, views, device=device, sources=sources, folder=folder.views)

@@ -55,6 +55,7 @@ def lexicon_for(request: Request, task: Task, teachers: Sequence[Teacher]) -> Le
         also=task.validation.inputs if isinstance(task.validation.inputs, Texts) else None,
         # Of ours only the encoder takes layers; what a family of the user's own takes is not known.
         layers=request.student is not None and (request.student == ENCODER or is_python_spec(request.student)),
+        like=folder,
     )
 
 

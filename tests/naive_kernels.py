@@ -262,8 +262,8 @@ def train_epoch(
     return vector, np.array(losses).T
 
 
-def copy_text(texts, row, words, seed):
-    """Return one copy: *texts* are lists of words, *words* all of them one after the other."""
+def copy_text(texts, row, words, seed, alike=None):
+    """Return one copy: *texts* are lists of words, *words* all of them, *alike* the words like each that has any."""
     own = texts[row]
     if not own:
         return ""
@@ -297,9 +297,13 @@ def copy_text(texts, row, words, seed):
             if share(8 + 3 * place) < 0.15 and later < len(copy):
                 copy[place], copy[later] = copy[later], copy[place]
     safe, kept = below(7, len(copy)), []
+    masks = alike is None or share(7) >= 0.5
     for place, word in enumerate(copy):
         draw = scramble(stream, 9 + 3 * place)
-        if low_share(draw) >= 0.15 or (draw >> 32 < 2**31 and place == safe):
+        if not masks:
+            others = alike.get(word)
+            kept.append(others[below(10 + 3 * place, len(others))] if others and low_share(draw) < 0.3 else word)
+        elif low_share(draw) >= 0.15 or (draw >> 32 < 2**31 and place == safe):
             kept.append(word)
         elif draw >> 32 >= 2**31:
             kept.append(words[below(10 + 3 * place, len(words))])
@@ -315,7 +319,7 @@ def split_words(sentence):
     return re.findall(f"{ALONE}|(?:(?!{ALONE})[^\0-\x20\u3000])+", sentence)
 
 
-def copy_texts(sentences, *, seed):
+def copy_texts(sentences, *, seed, alike=None):
     texts = [split_words(sentence) for sentence in sentences]
     words = [word for text in texts for word in text]
-    return [copy_text(texts, row, words, seed) for row in range(len(texts))]
+    return [copy_text(texts, row, words, seed, alike) for row in range(len(texts))]

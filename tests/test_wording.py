@@ -48,6 +48,14 @@ def test_a_random_start_keeps_the_teachers_tokenizer(task, teacher):
     assert random != begun
 
 
+def test_words_are_alike_as_the_teacher_says(task, teacher):
+    """Also where students begin at random; without an encoder nobody knows."""
+    lexicons = [lexicon_for(Request(start=start), task, [teacher]) for start in (None, "random")]
+
+    assert all(lexicon.alike is not None and "film" in lexicon.alike.words for lexicon in lexicons)
+    assert lexicon_for(Request(), task, []).alike is None
+
+
 def test_another_encoder_can_be_begun_from(task, teacher, tmp_path):
     """Then its vectors are taken, for the pieces of the teacher's tokenizer."""
     folder = write_encoder(tmp_path / "encoder", hidden_size=16)

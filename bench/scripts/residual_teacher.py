@@ -29,6 +29,11 @@ def _tiny100(width: int, depth: int) -> nn.Module:
     return RESIDUAL.build(Size(family="residual", width=width, depth=depth, parameters=0), TINY100, seed=0)
 
 
+def tiny100_16x2() -> nn.Module:
+    """0.18 M parameters."""
+    return _tiny100(16, 2)
+
+
 def tiny100_16x3() -> nn.Module:
     """0.28 M parameters."""
     return _tiny100(16, 3)

@@ -18,6 +18,7 @@ from hpmkd_edge.distill.shared_arrays import mapped
 from hpmkd_edge.distill.table_copies import spunged
 from hpmkd_edge.distill.text_copies import copies_of
 from hpmkd_edge.kernels.augment import mix_images, shift_images
+from hpmkd_edge.students.alike import Alike
 from hpmkd_edge.students.inlet import Inlet
 from hpmkd_edge.students.text_inlet import TextInlet
 from hpmkd_edge.tasks.task import Images, Inputs, Rows, Task, Texts
@@ -120,6 +121,7 @@ def training_views(
     mixup: bool = False,
     unlabeled: Texts | None = None,
     folder: Path | None = None,
+    alike: Alike | None = None,
 ) -> tuple[View, ...]:
     """Return *count* views of *rows*: the rows themselves, then shifted images, tables or texts that are changed.
 
@@ -132,6 +134,7 @@ def training_views(
     Args:
         unlabeled: sentences that take the place of some of the copies.
         folder: where copies of sentences are written, and mapped into memory; None keeps them there.
+        alike: words that copies of sentences may have in the place of others.
 
     Raises:
         BadData: sentences are too long to be copied.
@@ -151,7 +154,9 @@ def training_views(
         return tuple(views)
     copies: Iterator[Inputs]
     if isinstance(rows.inputs, Texts):
-        copies = copies_of(rows.inputs, count=count - 1, seed=VIEW_SEED + 1, unlabeled=unlabeled, folder=folder)
+        copies = copies_of(
+            rows.inputs, count=count - 1, seed=VIEW_SEED + 1, unlabeled=unlabeled, folder=folder, alike=alike
+        )
     else:
         copies = spunged(rows.inputs, [VIEW_SEED + number for number in range(1, count)])
     return (*views, *(View(rows=replace(rows, inputs=copy), labels_hold=False) for copy in copies))

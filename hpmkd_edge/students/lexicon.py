@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final, cast
 import numpy as np
 
 from hpmkd_edge.errors import BadConfiguration
-from hpmkd_edge.students.origin import Origin, read_origin
+from hpmkd_edge.students.alike import Alike, alike_words
+from hpmkd_edge.students.origin import Origin, read_embeddings, read_origin
 from hpmkd_edge.students.vocabulary import (
     FEWEST_PIECES,
     KINDS,
@@ -46,6 +47,8 @@ class Lexicon:
         pieces: how many ids there are, padding among them.
         source: one phrase for the report: where the vocabulary comes from.
         origin: what students begin from, or None for random weights.
+        alike: words that copies of the texts may have in the place of others; None where no encoder tells. It changes
+            what students learn from and not what they read, so the digest is without it.
         digest: sha256 over the tokenizer and the origin, hex.
     """
 
@@ -54,6 +57,7 @@ class Lexicon:
     source: str
     origin: Origin | None
     digest: str
+    alike: Alike | None = None
 
     @property
     def cut(self) -> int:
@@ -75,6 +79,7 @@ def lexicon_of(
     folder: Path | None = None,
     also: Texts | None = None,
     layers: bool = True,
+    like: Path | None = None,
 ) -> Lexicon:
     """Make the lexicon of students of *texts*, the training rows.
 
@@ -87,6 +92,7 @@ def lexicon_of(
         folder: of a Hugging Face encoder, which students begin from.
         also: the validation rows: a set may train on phrases and be asked about whole sentences.
         layers: whether students take the layers of the encoder too, and not its embeddings alone.
+        like: of a Hugging Face encoder that tells which words are alike.
 
     Raises:
         BadConfiguration: there is no such tokenizer, or too few pieces are asked for.
@@ -98,16 +104,17 @@ def lexicon_of(
             f"a vocabulary of {most} pieces is asked for; at least {FEWEST_PIECES} are needed, so that any word can be"
             " spelled."
         )
+    alike = None if like is None else _alike(like, texts)
     asked = tokenizer or ("wordpiece" if folder is None else str(folder))
     if asked in KINDS:
         own = trained(cast(Kind, asked), texts, most)
         source = f"{own.get_vocab_size():,} {asked} pieces trained on the texts"
     else:
         whole = read_tokenizer(Path(asked))
-        own = pruned(whole, texts, most)
+        own = pruned(whole, texts, most, alike)
         source = (
             f"{own.get_vocab_size():,} of the {whole.get_vocab_size():,} pieces of {Path(asked).resolve().name}, those"
-            " that the texts use"
+            f" that {'the texts use' if alike is None else 'the texts and their copies use'}"
         )
     origin = None if folder is None else read_origin(folder, read_tokenizer(folder), own, layers=layers)
     if folder is not None and origin is None:
@@ -121,7 +128,13 @@ def lexicon_of(
         source=source,
         origin=origin,
         digest=_digest(text, origin),
+        alike=alike,
     )
+
+
+def _alike(folder: Path, texts: Texts) -> Alike | None:
+    whole, embeddings_VD = read_tokenizer(folder), read_embeddings(folder)
+    return None if embeddings_VD is None else alike_words(embeddings_VD, whole, count_pieces(whole, texts)[0])
 
 
 def _cut(own: Tokenizer, texts: Texts) -> int:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -64,7 +65,7 @@ def read_origin(folder: Path, whole: Tokenizer, own: Tokenizer, *, layers: bool)
         BadStudent: the weights cannot be read, or lack pieces of the encoder's tokenizer.
     """
     state = read_weights(folder)
-    table = next((name for ending in EMBEDDINGS for name in state if _ends(name, ending)), None)
+    table = _table_in(state)
     if table is None:
         return None
     embeddings = state[table].astype(np.float32)
@@ -89,6 +90,21 @@ def read_origin(folder: Path, whole: Tokenizer, own: Tokenizer, *, layers: bool)
         weights=weights,
         heads=int(config.get("num_attention_heads", HEADS)) if weights else 0,
     )
+
+
+def read_embeddings(folder: Path) -> NDArray[np.float32] | None:
+    """Read the embeddings of pieces of the encoder in *folder*: [W, D], or None where it has none.
+
+    Raises:
+        BadStudent: the weights cannot be read.
+    """
+    state = read_weights(folder)
+    table = _table_in(state)
+    return None if table is None else state[table].astype(np.float32)
+
+
+def _table_in(state: Mapping[str, NDArray[Any]]) -> str | None:
+    return next((name for ending in EMBEDDINGS for name in state if _ends(name, ending)), None)
 
 
 def _ends(name: str, ending: str) -> bool:

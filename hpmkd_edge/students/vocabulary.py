@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpmkd_edge.errors import BadConfiguration
+from hpmkd_edge.students.alike import Alike
 from hpmkd_edge.tasks.task import Texts
 
 if TYPE_CHECKING:
@@ -139,8 +140,10 @@ def _blocks(texts: Texts) -> Iterator[list[str]]:
         yield Texts(sentences=texts.sentences.slice(first, AT_ONCE)).strings()
 
 
-def pruned(tokenizer: Tokenizer, texts: Texts, most: int) -> Tokenizer:
+def pruned(tokenizer: Tokenizer, texts: Texts, most: int, alike: Alike | None = None) -> Tokenizer:
     """Keep the pieces of *tokenizer* that *texts* use most, *most* of them; padding becomes 0, an unknown piece 1.
+
+    Those of words that copies have in the place of others, *alike*, count as often as a copy has them.
 
     Single characters of the texts come first, so that what is dropped can still be spelled. A WordPiece finds the
     longest piece that there is, so any subset of a vocabulary is one. A BPE builds a piece by merges, so those that it
@@ -152,7 +155,13 @@ def pruned(tokenizer: Tokenizer, texts: Texts, most: int) -> Tokenizer:
     padding, unknown = _padding_of(spec, special), _unknown_of(model) or _first(special, ("<unk>",), UNKNOWN)
     others = [name for name in special if name != padding]
     counts_V, _ = count_pieces(tokenizer, texts)
-    times = {piece: int(counts_V[number]) for piece, number in ids.items() if counts_V[number]}
+    times_V = counts_V.astype(np.float64)
+    if alike is not None:
+        for row, often in zip(
+            tokenizer.encode_batch(alike.others, add_special_tokens=False), alike.spread(), strict=True
+        ):
+            times_V[row.ids] += often
+    times = {piece: float(times_V[number]) for piece, number in ids.items() if times_V[number]}
     used = sorted(times, key=lambda piece: (-times[piece], ids[piece]))
     # The letters of rare words too, and a language's common signs: other texts will have them.
     letters = set(SIGNS + string.ascii_uppercase).union(*used)

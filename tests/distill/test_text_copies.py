@@ -9,6 +9,7 @@ from sample_texts import sentences
 from hpmkd_edge.distill import text_copies
 from hpmkd_edge.distill.text_copies import copies_of
 from hpmkd_edge.errors import BadData, BadOutput
+from hpmkd_edge.students.alike import Alike
 from hpmkd_edge.tasks.task import Texts
 
 TEXTS = Texts.of(["", *sentences(99)[0]])
@@ -51,6 +52,24 @@ def test_sentences_of_a_user_take_the_place_of_every_other_copy_until_each_was_t
     assert drawn != OWN
     assert mixed[4][30:] == plain[4][30:]
     assert [mixed[number] for number in (1, 3, 5, 6)] == [plain[number] for number in (1, 3, 5, 6)]
+
+
+def test_words_are_looked_up_as_they_are_spelled_and_in_small_letters():
+    """The encoder may know them so alone; a word within another, or of another script, is none."""
+    alike = Alike(
+        words=("film", "Paris"),
+        others=("movie", "London"),
+        nearest=np.array([[0], [1]], np.int32),
+        times=np.array([1, 1]),
+    )
+    texts = Texts.of(["Film FILM films 语film Paris PARIS"] * 400)
+    (copy,) = copies_of(texts, count=1, seed=0, unlabeled=None, folder=None, alike=alike)
+    found = Counter(word for sentence in copy.strings() for word in sentence.replace("语", " ").split())
+
+    # FILM, Film and film, three words of seven, have 0.15 of their places taken by the one, PARIS by none.
+    assert found["movie"] == pytest.approx(0.15 * 3 * 400, rel=0.4)
+    assert found["London"] == pytest.approx(0.15 * 400, rel=0.5)
+    assert set(found) == {"Film", "FILM", "films", "film", "Paris", "PARIS", "movie", "London"}
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):

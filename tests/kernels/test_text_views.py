@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sample_texts import sentences
 
-from hpmkd_edge.kernels.text_views import copy_texts, find_words
+from hpmkd_edge.kernels.text_views import add_alike, copy_texts, find_words
 from hpmkd_edge.tasks.task import Texts
 
 TEXTS = st.lists(st.text(st.sampled_from("ab é 語言\t\n\u3000かไ한😀𠀀，1"), max_size=24), min_size=1, max_size=8)
@@ -80,6 +80,45 @@ def test_another_seed_copies_otherwise():
 
     assert sum(a == b for a, b in zip(one, two, strict=True)) < 200
     assert sum(a == b for a, b in zip(one, texts, strict=True)) < 400
+
+
+ALIKE = {"film": ["movie", "picture"], "good": ["fine", "bad"], "is": ["was", "café"]}
+
+
+def with_alike(texts):
+    words = words_of(texts)
+    found = [bytes(words.content[a:b]).decode() for a, b in zip(words.starts, words.ends, strict=True)]
+    lengths, content = Texts.of([other for others in ALIKE.values() for other in others]).blocks()
+    return add_alike(
+        words,
+        kinds_W=np.array([list(ALIKE).index(word) if word in ALIKE else -1 for word in found], np.int32),
+        nearest_AL=np.arange(2 * len(ALIKE)).reshape(-1, 2),
+        bytes_B=content,
+        lengths_C=lengths,
+    )
+
+
+def test_words_that_are_like_others_take_their_place_in_half_of_the_copies():
+    """As the slow twin has it; what no word is like stays, and the texts' own words are those that masks draw from."""
+    texts, _ = sentences(2_000)
+    content, offsets = copy_texts(with_alike(texts), seed=3)
+    made = [bytes(content[start:end]).decode() for start, end in pairwise(offsets)]
+
+    assert made == naive.copy_texts(texts, seed=3, alike=ALIKE)
+    assert {"café", "picture"} <= {word for copy in made for word in copy.split()}
+
+
+def test_kinds_of_other_words_are_refused():
+    """One a word."""
+    words = words_of(["a film"])
+    with pytest.raises(ValueError, match="kinds of 2 words are needed, not of 1"):
+        add_alike(
+            words,
+            kinds_W=np.zeros(1, np.int32),
+            nearest_AL=np.zeros((1, 1), np.int64),
+            bytes_B=np.zeros(1, np.uint8),
+            lengths_C=np.ones(1, np.int64),
+        )
 
 
 def test_bytes_that_are_not_the_texts_are_refused():

@@ -15,7 +15,7 @@ demo: .venv/installed  ## distill the embedded digits for a Jetson, in about a m
 	$(BIN)/hpmkd-edge compress --target jetson
 
 test: .venv/installed-dev  ## the whole test suite, slow tests too
-	$(BIN)/pytest -q -m ""
+	$(BIN)/pytest -q -m "" --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: .venv/installed-dev  ## style
 	$(BIN)/ruff check .

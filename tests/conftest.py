@@ -1,5 +1,6 @@
 """What many tests share: a short way to measure, small data on disk, a cache of their own."""
 
+import os
 import signal
 from dataclasses import replace
 
@@ -9,6 +10,13 @@ from sample_data import blobs
 
 from hpmkd_edge.bench.protocol import SAMPLINGS
 from hpmkd_edge.bench.runtimes import tensor_rt
+
+
+def pytest_configure(config):
+    """Let each of several workers compile for itself: numba's cache cannot be written by two at once."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is not None:
+        os.environ["NUMBA_CACHE_DIR"] = str(config.rootpath / ".cache" / "tests" / f"numba-{worker}")
 
 
 @pytest.fixture(autouse=True, scope="session")

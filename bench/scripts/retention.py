@@ -151,6 +151,12 @@ def summarize(name: str, seeds: int, passed: Sequence[str]) -> dict[str, Any]:
             key: interval([run[key] for run in runs])
             for key in ("retention", "student_test_accuracy", "teacher_test_accuracy")
         },
+        # The rows that chose the epoch of each.
+        "validation_accuracy": {
+            rival: interval([run["rivals"][rival] for run in runs])
+            for rival in runs[0]["rivals"]
+            if all(run["rivals"].get(rival) is not None for run in runs)
+        },
         "runs": runs,
     }
 

@@ -80,6 +80,11 @@ def test_finished_runs_are_read_back_and_named_by_their_commit(finished, tmp_pat
     assert result["commit"] == retention.commit_of(Path(retention.__file__).parent)
     assert result["retention"]["mean"] == pytest.approx(0.901)
     assert [run["seed"] for run in result["runs"]] == [0, 1, 2]
+    assert result["validation_accuracy"] == {
+        rival.name: pytest.approx(dict.fromkeys(("mean", "low", "high"), rival.validation_accuracy))
+        for rival in ROUND.rivals
+        if rival.validation_accuracy is not None
+    }
 
 
 def test_a_run_of_other_arguments_is_refused(finished, tmp_path, capsys):

@@ -16,6 +16,7 @@ from hpmkd_edge.distill.executors import InProcess
 from hpmkd_edge.distill.methods.table import FEATURE_METHODS, METHODS, feels_temperature
 from hpmkd_edge.distill.mixture import mixtures
 from hpmkd_edge.distill.stages import StagePlan, parse_stages, plan_stages
+from hpmkd_edge.distill.taps import has_end
 from hpmkd_edge.distill.teacher_maps import can_open
 from hpmkd_edge.distill.torch_link import Trained
 from hpmkd_edge.distill.workshop import Assignment, Workshop
@@ -268,13 +269,16 @@ def stand_for(request: Request, folder: RunFolder, stop: Callable[[], bool], *, 
 
 
 def _usual_stages(preparation: Preparation, request: Request) -> StagePlan | None:
-    """Return two stages, by features first where the teacher can be opened.
+    """Return two stages, by features first where the teacher can be opened and the student has some at its end.
 
     None where there are no epochs for two, or values are learned.
     """
     epochs = preparation.workshop.settings.epochs
     if epochs < 2 or preparation.task.goal == "value":
         return None
-    text = "fitnet,kd" if can_open(preparation.best.teacher) else "logit_mse,kd"
+    workshop = preparation.workshop
+    student = workshop.family.build(preparation.curriculum.ladder[0], workshop.shape, request.seed)
+    by_features = can_open(preparation.best.teacher) and has_end(student, workshop.shape.example(2))
+    text = "fitnet,kd" if by_features else "logit_mse,kd"
     known = (*METHODS, *FEATURE_METHODS)
     return plan_stages(parse_stages(text), epochs, known=known, weighting=request.stage_weighting)

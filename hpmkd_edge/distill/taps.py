@@ -98,14 +98,24 @@ def choose_tap(taps: dict[str, tuple[int, ...]], whose: str = "model") -> str:
     Raises:
         BadConfiguration: there is neither.
     """
+    found = _last_of(taps)
+    if found is None:
+        known = f"name a tap: {', '.join(sorted(taps))}" if taps else "another loss, such as 'kd', is needed"
+        raise BadConfiguration(f"no part of the {whose} gives maps or vectors at its end; {known}.")
+    return found
+
+
+def has_end(module: nn.Module, example: Tensor) -> bool:
+    """Tell whether `choose_tap` finds one in *module*; for *example* see `list_taps`."""
+    return _last_of(list_taps(module, example)) is not None
+
+
+def _last_of(taps: dict[str, tuple[int, ...]]) -> str | None:
     names = list(taps)
     after = max((place + 1 for place, name in enumerate(names) if len(taps[name]) == 2), default=0)
     maps = [name for name in names[after:] if len(taps[name]) == 3 and taps[name][1] * taps[name][2] > 1]
     vectors = [name for name in names[after:] if len(taps[name]) == 1]
-    if not maps and not vectors:
-        known = f"name a tap: {', '.join(sorted(taps))}" if taps else "another loss, such as 'kd', is needed"
-        raise BadConfiguration(f"no part of the {whose} gives maps or vectors at its end; {known}.")
-    return (maps or vectors)[-1]
+    return next(reversed(maps or vectors), None)
 
 
 def find_tap(name: str, taps: dict[str, tuple[int, ...]], whose: str) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from hpmkd_edge.distill.taps import choose_tap, find_tap, list_taps, tap_features, tapped
+from hpmkd_edge.distill.taps import choose_tap, find_tap, has_end, list_taps, tap_features, tapped
 from hpmkd_edge.errors import BadConfiguration
 
 
@@ -120,6 +120,13 @@ def test_the_patches_of_a_transformer_are_not_chosen():
         choose_tap(list_taps(Transformer(None), IMAGES), "teacher")
     with pytest.raises(BadConfiguration, match=r"no part of the student gives .* another loss"):
         choose_tap({}, "student")
+
+
+def test_a_module_has_an_end_where_a_tap_can_be_chosen():
+    """So that who chooses the losses can look before a training fails."""
+    assert has_end(Net(), IMAGES)
+    assert has_end(Transformer(nn.Tanh()), IMAGES)
+    assert not has_end(Transformer(None), IMAGES)
 
 
 def test_an_unknown_tap_is_refused_with_the_nearest():

@@ -99,10 +99,11 @@ def bench(
 ) -> None:  # fmt: skip
     """Measure models in turn with each other on each target; ratios are to the first file."""
     from hpmkd_edge.bench.measurement import compare
-    from hpmkd_edge.bench_plan import PARTIAL, find_interrupted
+    from hpmkd_edge.bench_plan import find_interrupted
     from hpmkd_edge.benchmark import measure_matrix
     from hpmkd_edge.history import entry_of, keep
     from hpmkd_edge.progress import hide_bars
+    from hpmkd_edge.request import PARTIAL
     from hpmkd_edge.targets import find_target, load_targets
 
     logging.basicConfig(level=logging.WARNING, format="hpmkd-edge: %(message)s")

@@ -84,7 +84,7 @@ def _nearest(vectors_CD: torch.Tensor, used_A: torch.Tensor) -> NDArray[np.int32
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        for part in used_A.split(AT_ONCE):
+        for part in torch.split(used_A, AT_ONCE):
             nearness = vectors_CD[part] @ vectors_CD.T
             nearness[torch.arange(len(part)), part] = -torch.inf
             found.append(nearness.topk(NEAREST, dim=1).indices)

@@ -58,7 +58,8 @@ class Finetuned:
         epochs: one after the other.
         kept_epoch: whose weights were written, from 1.
         test_accuracy: read once, of the weights that were written, in float32; *test_error* is its standard error.
-        weights_bytes, weights_sha256: of model.safetensors.
+        weights_bytes, weights_sha256: of model.safetensors; where the head has a file of its own, the sum of both, and
+            the sha256 of theirs.
         notes: what else is to be known, in sentences.
     """
 

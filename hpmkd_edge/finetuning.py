@@ -15,7 +15,7 @@ import platform
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from datetime import datetime, timezone
@@ -41,11 +41,14 @@ from hpmkd_edge.settling import shown
 from hpmkd_edge.store.objects import digest_of_file
 from hpmkd_edge.tasks.source import open_task
 from hpmkd_edge.tasks.task import Task
+from hpmkd_edge.teachers.digest import digest_of
 from hpmkd_edge.teachers.hub import folder_of
+from hpmkd_edge.teachers.pooled import PooledClassifier
 
 STATE: Final = "training.pt"
 REQUEST: Final = "finetuning.json"  # not the name of a run's request: compress --resume would read it as its own
 WEIGHTS: Final = "model.safetensors"
+ONE_FILE: Final = "1000GB"  # never in shards
 # What a record says in fields of its own, or what decides nothing.
 NO_SETTINGS: Final = ("schema", "encoder", "data", "command", "started_in")
 
@@ -58,7 +61,8 @@ def finetune(request: FineTuning, *, output: Path) -> Finetuned:
 
     Args:
         request: what to train, and how.
-        output: the folder, which must not exist: the teacher as `save_pretrained` writes it, and `finetune.json`.
+        output: the folder, which must not exist: the teacher as `save_pretrained` writes it, or `save` of
+            sentence-transformers where it reads the mean over the pieces, and `finetune.json`.
 
     Raises:
         EdgeError: the class says why. An interrupted training leaves `OUTPUT.partial`, which `resume_finetuning`
@@ -101,7 +105,7 @@ def _run(request: FineTuning, folder: RunFolder) -> Finetuned:
         write_request(request, folder.partial / REQUEST)
         device = choose_device(request.device)
         task = _open(request)
-        encoder = open_encoder(folder_of(request.encoder), request.encoder, task.classes, request.seed)
+        encoder = open_encoder(folder_of(request.encoder), request.encoder, task.classes, request.seed, request.pooling)
         here = _conditions(device) | {"data": task.digest, "encoder": encoder.sha256}
         path = folder.state / STATE
         state = torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
@@ -128,8 +132,11 @@ def _run(request: FineTuning, folder: RunFolder) -> Finetuned:
         # Whoever opens the teacher cuts rows as they were cut here.
         tokenizer.model_max_length = length
         tokenizer.save_pretrained(folder.made)
-        training.model.save_pretrained(folder.made, max_shard_size="1000GB")
-        weights = folder.made / WEIGHTS
+        if isinstance(training.model, PooledClassifier):
+            training.model.save_pretrained(folder.made, max_shard_size=ONE_FILE, longest=length)
+        else:
+            training.model.save_pretrained(folder.made, max_shard_size=ONE_FILE)
+        weights = sorted(folder.made.rglob(WEIGHTS))
         epochs = tuple(training.progress.epochs)
         finetuned = Finetuned(
             tool_version=__version__,
@@ -145,15 +152,15 @@ def _run(request: FineTuning, folder: RunFolder) -> Finetuned:
             ),
             data=data_record(task),
             classes=task.classes,
-            settings=_settings(request, length),
+            settings=_settings(request, length, "mean" if isinstance(training.model, PooledClassifier) else "head"),
             begun=tuple(begun.items()),
             epochs=epochs,
             kept_epoch=kept,
             validation_accuracy=epochs[kept - 1].validation_accuracy,
             test_accuracy=accuracy,
             test_error=standard_error(accuracy, len(task.test)),
-            weights_bytes=weights.stat().st_size,
-            weights_sha256=digest_of_file(weights),
+            weights_bytes=sum(path.stat().st_size for path in weights),
+            weights_sha256=_digest_of(weights),
             notes=(*task.notes, *notes),
         )
         write_finetuned(finetuned, folder.made)
@@ -223,10 +230,16 @@ def _taken_up(state: dict[str, Any], here: dict[str, str], request: FineTuning) 
     return [*state["notes"], said]
 
 
-def _settings(request: FineTuning, length: int) -> tuple[tuple[str, str], ...]:
+def _digest_of(weights: Sequence[Path]) -> str:
+    """Return the sha256 of a file, and of several that of theirs."""
+    digests = [digest_of_file(path) for path in weights]
+    return digests[0] if len(digests) == 1 else digest_of(digests)
+
+
+def _settings(request: FineTuning, length: int, pooling: str) -> tuple[tuple[str, str], ...]:
     """Return name and value of all that decides the weights and was given, or chosen."""
     given = {field.name: getattr(request, field.name) for field in fields(request) if field.name not in NO_SETTINGS}
-    given["length"] = length
+    given |= {"length": length, "pooling": pooling}
     return tuple((name, str(value)) for name, value in given.items() if value is not None)
 
 

@@ -22,6 +22,7 @@ from hpmkd_edge.finetuned import read_finetuned
 from hpmkd_edge.finetuning import finetune, resume_finetuning
 from hpmkd_edge.interruption import Interruption
 from hpmkd_edge.tasks.source import open_task
+from hpmkd_edge.teachers.open import open_teacher
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +93,23 @@ def test_a_teacher_answers_as_its_record_says(asked):
         "tokenizer_config.json",
     }
     assert [path.name for path in Path("runs").iterdir()] == ["one"]
+
+
+def test_a_teacher_that_reads_the_mean_answers_as_its_record_says(asked):
+    """Written as sentence-transformers does, opened as any teacher, and killed and taken up to the same weights."""
+    wanted = replace(asked, pooling="mean")
+    made = finetune(wanted, output=Path("runs/one"))
+    task = open_task(asked.data, label="label")
+    teacher = open_teacher("runs/one", task=task, weights=None, normalize=None, trust=False)
+
+    assert (teacher.logits(task.test).argmax(1) == task.test.labels).mean() == made.test_accuracy
+    assert dict(made.settings)["pooling"] == "mean"
+    assert made.weights_bytes > Path("runs/one/model.safetensors").stat().st_size
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(finetuning, "listening", impatient)
+        with pytest.raises(Interrupted):
+            finetune(wanted, output=Path("runs/two"))
+    assert resume_finetuning(Path("runs/two")).weights_sha256 == made.weights_sha256
 
 
 def test_an_interrupted_training_ends_as_an_unbroken_one(broken_off):

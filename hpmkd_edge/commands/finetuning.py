@@ -34,6 +34,14 @@ class Device(str, Enum):
     CUDA = "cuda"
 
 
+class Pooling(str, Enum):
+    """What the classes are read from."""
+
+    AUTO = "auto"
+    MEAN = "mean"
+    HEAD = "head"
+
+
 class Keep(str, Enum):
     """Which epoch's weights are written."""
 
@@ -66,6 +74,13 @@ def finetune(
             help="Most pieces of a row; auto is what all but a thousandth of the rows need.", metavar="PIECES"
         ),
     ] = "auto",
+    pooling: Annotated[
+        Pooling,
+        typer.Option(
+            help="Classes from the mean over the pieces, or from what the architecture's own head reads; auto is the"
+            " mean where the folder's 1_Pooling says so."
+        ),
+    ] = Pooling.AUTO,
     learning_rate: Annotated[float, typer.Option(help="At its highest.")] = 5e-5,
     weight_decay: Annotated[float, typer.Option(help="Of matrices.")] = 0.01,
     warmup: Annotated[float, typer.Option(help="Share of the steps in which the rate rises.", metavar="SHARE")] = 0.06,
@@ -109,6 +124,7 @@ def finetune(
             epochs=epochs,
             batch=batch,
             length=_length(length),
+            pooling=pooling.value,
             learning_rate=learning_rate,
             weight_decay=weight_decay,
             warmup=warmup,

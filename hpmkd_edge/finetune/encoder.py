@@ -4,20 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 import torch
 
-from hpmkd_edge.errors import BadConfiguration, BadTeacher
-from hpmkd_edge.teachers.answers import first_line
+from hpmkd_edge.errors import BadConfiguration
+from hpmkd_edge.finetune.request import Pooling
 from hpmkd_edge.teachers.digest import digest_of, digest_of_array
-from hpmkd_edge.teachers.transformer_folder import LIBRARIES, check_pieces, longest_of, read_tokenizer
+from hpmkd_edge.teachers.pooled import PooledClassifier, read_layout
+from hpmkd_edge.teachers.transformer_folder import (
+    LIBRARIES,
+    check_inner,
+    check_pieces,
+    hush,
+    load,
+    load_encoder,
+    longest_of,
+    missing_of,
+    read_tokenizer,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+WHAT: Final = "an encoder of text"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,7 +45,7 @@ class Encoder:
     """
 
     tokenizer: PreTrainedTokenizerFast
-    model: PreTrainedModel
+    model: PreTrainedModel | PooledClassifier
     sha256: str
     longest: int
     new: tuple[str, ...]
@@ -52,42 +64,30 @@ def check_installed() -> None:
         )
 
 
-def open_encoder(folder: Path, name: str, classes: Sequence[str], seed: int) -> Encoder:
+def open_encoder(folder: Path, name: str, classes: Sequence[str], seed: int, pooling: Pooling = "auto") -> Encoder:
     """Read the encoder in *folder*, and give it a head for *classes* unless it has one of so many.
 
     Args:
-        folder: as `save_pretrained` writes it.
+        folder: as `save_pretrained` of transformers or `save` of sentence-transformers writes it.
         name: what the user called it, for errors.
         seed: of new weights; torch's own generator is set to it.
+        pooling: see `FineTuning`.
 
     Raises:
         BadTeacher: it cannot be read, is no encoder of text, or lacks a tokenizer or weights.
     """
-    from transformers import AutoModelForSequenceClassification
-
-    # It prints a table of the weights that it found and did not find; what of it matters is said below.
-    prints: Any = import_module("transformers.utils.logging")
-    prints.set_verbosity_error()
-    prints.disable_progress_bar()
+    hush()
     tokenizer = read_tokenizer(folder, name, trust=False)
+    layout = read_layout(folder)
+    by_mean = pooling == "mean" or (pooling == "auto" and layout is not None and layout.pooling == "mean")
     torch.manual_seed(seed)
-    try:
-        model, found = AutoModelForSequenceClassification.from_pretrained(
-            folder,
-            num_labels=len(classes),
-            id2label=dict(enumerate(classes)),
-            label2id={label: number for number, label in enumerate(classes)},
-            problem_type="single_label_classification",
-            ignore_mismatched_sizes=True,  # of a head for other classes; _new_weights refuses any other
-            local_files_only=True,
-            output_loading_info=True,
-            dtype=torch.float32,
-        )
-    except Exception as fault:  # of json, of safetensors, of the model's own checks: they share no class
-        raise BadTeacher(
-            f"{name} cannot be read as an encoder of text: {first_line(fault)}; a folder of transformers is needed."
-        ) from fault
-    new = _new_weights(name, model, found)
+    if by_mean:
+        model, new = _open_pooled(folder, name, len(classes), None if layout is None else layout.head)
+    else:
+        model, new = _open_whole(folder, name, len(classes))
+    model.config.id2label = dict(enumerate(classes))
+    model.config.label2id = {label: number for number, label in enumerate(classes)}
+    model.config.problem_type = "single_label_classification"
     check_pieces(name, tokenizer, model)
     known = [(key, digest_of_array(tensor.numpy())) for key, tensor in model.state_dict().items() if key not in new]
     return Encoder(
@@ -99,16 +99,30 @@ def open_encoder(folder: Path, name: str, classes: Sequence[str], seed: int) -> 
     )
 
 
-def _new_weights(name: str, model: PreTrainedModel, found: dict[str, Any]) -> tuple[str, ...]:
-    """Return the names of weights that were not in the files, in order; only a head and a pooler may be new."""
-    new = {*found["missing_keys"], *(one if isinstance(one, str) else one[0] for one in found["mismatched_keys"])}
-    inner = sorted(one for one in new if one.startswith(f"{model.base_model_prefix}.") and ".pooler." not in one)
-    if inner:
-        raise BadTeacher(
-            f"{name} lacks weights of its {model.config.model_type}, or has them in another shape: {inner[0]}"
-            f"{f' and {len(inner) - 1} more' if len(inner) > 1 else ''}; a whole encoder is needed."
-        )
-    return tuple(sorted(new))
+def _open_whole(folder: Path, name: str, classes: int) -> tuple[PreTrainedModel, tuple[str, ...]]:
+    """Read the encoder with the head that transformers has for it; return it, and the names of new weights."""
+    from transformers import AutoModelForSequenceClassification
+
+    # A head for other classes does not fit; check_inner refuses anything else that does not.
+    model, found = load(
+        AutoModelForSequenceClassification, folder, name, WHAT, num_labels=classes, ignore_mismatched_sizes=True
+    )
+    new = missing_of(found)
+    inner = f"{model.base_model_prefix}."
+    check_inner(name, model, [one for one in new if one.startswith(inner) and ".pooler." not in one])
+    return model, tuple(new)
+
+
+def _open_pooled(folder: Path, name: str, classes: int, head: Path | None) -> tuple[PooledClassifier, tuple[str, ...]]:
+    """Read the encoder, and give it a head that reads the mean over its pieces: the one in *head* if it fits."""
+    encoder = load_encoder(folder, name, WHAT)
+    fits = encoder.config.num_labels == classes
+    encoder.config.num_labels = classes
+    model = PooledClassifier(encoder, classes)
+    if head is None or not fits:
+        return model, ("classifier.bias", "classifier.weight")
+    model.read_head(head, name)
+    return model, ()
 
 
 def chosen_length(asked: int | None, longest: int, needed: int) -> int:

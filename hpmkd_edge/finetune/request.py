@@ -14,6 +14,8 @@ from hpmkd_edge.request import check_number, nothing_to_take_up
 SCHEMA: Final = "hpmkd-edge/finetuning/1"
 KEEPS: Final = ("last", "best")
 DEVICES: Final = ("auto", "cpu", "cuda")
+Pooling = Literal["auto", "mean", "head"]
+POOLINGS: Final = ("auto", "mean", "head")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,9 @@ class FineTuning:
         data, label, text, split, split_seed: see `tasks.source.open_task`.
         batch: rows of a step.
         length: most pieces of a row that are read; None for what all but a thousandth of the training rows need.
+        pooling: what the classes are read from: the "mean" over the pieces, what the "head" of the encoder's own
+            architecture reads, as the first piece; "auto" is the mean where the folder says that the encoder was
+            trained through it, as those of sentence-transformers do.
         learning_rate: at its highest, after *warmup*, a share of all steps; it falls to 0 in a line.
         weight_decay: of matrices; norms and biases have none.
         keep: the weights of the "last" epoch, or of the one that is "best" on validation rows.
@@ -47,6 +52,7 @@ class FineTuning:
     epochs: int = 3
     batch: int = 32
     length: int | None = None
+    pooling: Pooling = "auto"
     learning_rate: float = 5e-5
     weight_decay: float = 0.01
     warmup: float = 0.06
@@ -78,6 +84,8 @@ class FineTuning:
             raise BadConfiguration(f"--warmup is {self.warmup:g}; a share of the steps below 1 is needed, as 0.06.")
         if self.keep not in KEEPS:
             raise unknown("weights to keep", self.keep, KEEPS)
+        if self.pooling not in POOLINGS:
+            raise unknown("pooling", self.pooling, POOLINGS)
         if self.device not in DEVICES:
             raise unknown("device", self.device, DEVICES)
         for what, value in (("ENCODER", self.encoder), ("--data", self.data)):

@@ -27,6 +27,10 @@ from hpmkd_edge.progress import hidden
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from hpmkd_edge.teachers.pooled import PooledClassifier
+
+    Classifier = PreTrainedModel | PooledClassifier
+
 LONGEST_GRADIENT: Final = 1.0
 SAVE_EVERY_S: Final = 60.0
 SAVING_SHARE: Final = 0.05  # of the time, where a state takes long to write
@@ -56,7 +60,7 @@ def standard_error(accuracy: float, rows: int) -> float:
     return math.sqrt(accuracy * (1 - accuracy) / rows)
 
 
-def grade(model: PreTrainedModel, pieces: Pieces) -> tuple[float, float]:
+def grade(model: Classifier, pieces: Pieces) -> tuple[float, float]:
     """Return accuracy and mean cross-entropy of *model*, in eval mode and float32."""
     model.eval()  # type: ignore[no-untyped-call]
     order_N = np.argsort(pieces.lengths, kind="stable")
@@ -78,7 +82,7 @@ class Training:
     """
 
     def __init__(
-        self, model: PreTrainedModel, train: Pieces, validation: Pieces, request: FineTuning, *, bf16: bool
+        self, model: Classifier, train: Pieces, validation: Pieces, request: FineTuning, *, bf16: bool
     ) -> None:
         self.model, self.train, self.validation, self.request, self.bf16 = model, train, validation, request, bf16
         # Norms and biases are not decayed: they scale what the next layer sees, they do not overfit.
@@ -210,7 +214,7 @@ class Training:
             self.best = {"accuracy": accuracy, "loss": loss, "epoch": len(progress.epochs), "weights": weights}
 
 
-def _answers(model: PreTrainedModel, pieces: Pieces, rows_B: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+def _answers(model: Classifier, pieces: Pieces, rows_B: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
     """Return the logits [B, K] of *model* in float32, and the labels [B], on its device."""
     ids_BT, real_BT, labels_B = (tensor.to(model.device) for tensor in pieces.batch(rows_B))
     return model(input_ids=ids_BT, attention_mask=real_BT).logits.float(), labels_B

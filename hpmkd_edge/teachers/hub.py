@@ -15,6 +15,7 @@ NAME: Final = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 WAIT_S: Final = 10.0  # for the hub to say what a model consists of
 SMALL: Final = (".json", ".txt", ".model", ".py")  # configuration, tokenizer, and code of its own
 WEIGHTS: Final = (".safetensors", ".bin")  # the former first
+MODULE: Final = re.compile(r"\d+_\w+/[^/]+")  # of sentence-transformers, which numbers what comes after the encoder
 WEIGHT_FILES: Final = ("model.safetensors", "pytorch_model.bin")  # or, by the same name, an index of shards
 
 
@@ -62,7 +63,19 @@ def _cached(name: str) -> Path | None:
 def _whole(folder: Path) -> bool:
     """Tell whether *folder* has all of a model: a download that was stopped leaves a folder too."""
     words = any(any(folder.glob(pattern)) for pattern in VOCABULARIES)
-    return (folder / "config.json").is_file() and words and any(_has_weights(folder / name) for name in WEIGHT_FILES)
+    weights = any(_has_weights(folder / name) for name in WEIGHT_FILES)
+    return (folder / "config.json").is_file() and words and weights and _is_laid_out(folder)
+
+
+def _is_laid_out(folder: Path) -> bool:
+    """Tell whether all of sentence-transformers' layout is there, where there is any of it."""
+    from hpmkd_edge.teachers.pooled import read_layout
+
+    try:
+        read_layout(folder)
+    except BadTeacher:
+        return False
+    return True
 
 
 def _has_weights(path: Path) -> bool:
@@ -81,7 +94,8 @@ def _fetched(name: str) -> Path:
         # Asked first and once: a download asks five times, for half a minute, before it says that nobody answers.
         found = HfApi().model_info(name, timeout=WAIT_S)
         # Other folders hold the same model for other libraries.
-        files = [one.rfilename for one in found.siblings or () if "/" not in one.rfilename]
+        names = [one.rfilename for one in found.siblings or ()]
+        files = [name for name in names if "/" not in name or MODULE.fullmatch(name)]
         ending = next((one for one in WEIGHTS if any(file.endswith(one) for file in files)), WEIGHTS[0])
         small, large = ([file for file in files if file.endswith(kind)] for kind in (SMALL, (ending,)))
         # Without a revision, since the cache notes which one a name stands for only if none is asked for. The weights

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -17,9 +18,14 @@ from hpmkd_edge.teachers.pieces import MOST_PIECES, UNBOUNDED
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+    from hpmkd_edge.teachers.pooled import PooledClassifier
+
 LIBRARIES: Final = ("transformers", "tokenizers", "safetensors")
 VOCABULARIES: Final = ("tokenizer.json", "vocab*", "*.model", "*.spm")  # the latter of older folders
 HEAD: Final = "ForSequenceClassification"
+WHAT: Final = "a classifier of text"
+# The plain form of attention, which every exporter can trace; on a CPU the fused one is no faster.
+TRACEABLE: Final = {"attn_implementation": "eager"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,7 +38,7 @@ class SequenceClassifier:
         longest: most pieces of a row that tokenizer and model take.
     """
 
-    model: PreTrainedModel
+    model: PreTrainedModel | PooledClassifier
     tokenizer: PreTrainedTokenizerFast
     labels: tuple[str, ...]
     longest: int
@@ -55,34 +61,104 @@ def read_classifier(folder: Path, name: str, *, trust: bool) -> SequenceClassifi
         raise BadTeacher(
             f"{name} needs {' and '.join(missing)}, which is not installed; pip install 'hpmkd-edge[text]' brings it."
         )
-    import torch
-    from transformers import AutoModelForSequenceClassification
+    from hpmkd_edge.teachers.pooled import read_layout
 
-    # It prints a table of the weights that it found and did not find; what of it matters is said below.
-    prints: Any = import_module("transformers.utils.logging")
-    prints.set_verbosity_error()
-    prints.disable_progress_bar()
-    _check_architecture(folder, name)
+    hush()
+    layout = read_layout(folder)
+    head = None if layout is None else layout.head
+    if head is None:
+        _check_architecture(folder, name)
     tokenizer = read_tokenizer(folder, name, trust=trust)
-    try:
-        model, found = AutoModelForSequenceClassification.from_pretrained(
-            folder,
-            local_files_only=True,
-            trust_remote_code=trust,
-            output_loading_info=True,
-            dtype=torch.float32,
-            # The plain form of attention, which every exporter can trace; on a CPU the fused one is no faster.
-            attn_implementation="eager",
-        )
-    except Exception as fault:  # of the folder's own code, of json, of safetensors: they share no class
-        raise _unreadable(name, "a classifier of text", fault, trust=trust) from fault
-    _check_weights(name, model, found)
+    model: PreTrainedModel | PooledClassifier = (
+        _read_whole(folder, name, trust=trust) if head is None else _read_pooled(folder, name, trust=trust, head=head)
+    )
     check_pieces(name, tokenizer, model)
     return SequenceClassifier(
         model=model.eval(),
         tokenizer=tokenizer,
         labels=tuple(str(model.config.id2label[place]) for place in range(model.config.num_labels)),
         longest=longest_of(tokenizer, model),
+    )
+
+
+def hush() -> None:
+    """Keep transformers from printing a table of the weights that it found and did not find; we say what matters."""
+    prints: Any = import_module("transformers.utils.logging")
+    prints.set_verbosity_error()
+    prints.disable_progress_bar()
+
+
+def _read_whole(folder: Path, name: str, *, trust: bool) -> PreTrainedModel:
+    """Read encoder and head as transformers has them in one."""
+    from transformers import AutoModelForSequenceClassification
+
+    model, found = load(AutoModelForSequenceClassification, folder, name, WHAT, trust=trust, **TRACEABLE)
+    lost = missing_of(found)
+    check_inner(name, model, [one for one in lost if one.startswith(f"{model.base_model_prefix}.")])
+    if lost:
+        raise _headless(name)
+    return model
+
+
+def _read_pooled(folder: Path, name: str, *, trust: bool, head: Path) -> PooledClassifier:
+    """Read an encoder, and a *head* that reads the mean over its pieces."""
+    from hpmkd_edge.teachers.pooled import PooledClassifier
+
+    encoder = load_encoder(folder, name, WHAT, trust=trust, **TRACEABLE)
+    model = PooledClassifier(encoder, encoder.config.num_labels)
+    model.read_head(head, name)
+    return model
+
+
+def load_encoder(folder: Path, name: str, what: str, *, trust: bool = False, **given: Any) -> PreTrainedModel:
+    """Read an encoder without a head; see `load`. A pooler that it lacks is random, and for nobody to read.
+
+    Raises:
+        BadTeacher: it cannot be read, or lacks weights.
+    """
+    from transformers import AutoModel
+
+    encoder, found = load(AutoModel, folder, name, what, trust=trust, **given)
+    check_inner(name, encoder, [one for one in missing_of(found) if not one.startswith("pooler.")])
+    return encoder
+
+
+def load(
+    kind: Any, folder: Path, name: str, what: str, *, trust: bool = False, **given: Any
+) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """Read a model of a *kind* of transformers in float32; nothing is asked of the hub.
+
+    Args:
+        kind: one of its Auto classes.
+        name: what the user called it, and *what* it should be, for errors.
+        given: to `from_pretrained`.
+
+    Returns:
+        The model, and what was found of its weights.
+
+    Raises:
+        BadTeacher: it cannot be read.
+    """
+    import torch
+
+    try:
+        model, found = kind.from_pretrained(
+            folder,
+            local_files_only=True,
+            trust_remote_code=trust,
+            output_loading_info=True,
+            dtype=torch.float32,
+            **given,
+        )
+    except Exception as fault:  # of the folder's own code, of json, of safetensors: they share no class
+        raise _unreadable(name, what, fault, trust=trust) from fault
+    return model, found
+
+
+def missing_of(found: dict[str, Any]) -> list[str]:
+    """Return the names of the weights that files lack or have in another shape, as transformers has *found*, sorted."""
+    return sorted(
+        {*found["missing_keys"], *(one if isinstance(one, str) else one[0] for one in found["mismatched_keys"])}
     )
 
 
@@ -106,19 +182,17 @@ def _headless(name: str) -> BadTeacher:
     )
 
 
-def _check_weights(name: str, model: PreTrainedModel, found: dict[str, Any]) -> None:
-    """Stop where the files lack weights, which would be random."""
-    lost = sorted(
-        {*found["missing_keys"], *(one if isinstance(one, str) else one[0] for one in found["mismatched_keys"])}
-    )
-    inner = [one for one in lost if one.startswith(f"{model.base_model_prefix}.")]
-    if inner:
-        raise BadTeacher(
-            f"{name} lacks weights of its {model.config.model_type}: {inner[0]}"
-            f"{f' and {len(inner) - 1} more' if len(inner) > 1 else ''}; a whole model is needed."
-        )
+def check_inner(name: str, model: PreTrainedModel, lost: Sequence[str]) -> None:
+    """Stop where weights of the encoder are *lost*: they would be random.
+
+    Raises:
+        BadTeacher: names the first.
+    """
     if lost:
-        raise _headless(name)
+        raise BadTeacher(
+            f"{name} lacks weights of its {model.config.model_type}, or has them in another shape: {lost[0]}"
+            f"{f' and {len(lost) - 1} more' if len(lost) > 1 else ''}; a whole model is needed."
+        )
 
 
 def read_tokenizer(folder: Path, name: str, *, trust: bool) -> PreTrainedTokenizerFast:
@@ -153,7 +227,7 @@ def _unreadable(name: str, what: str, fault: Exception, *, trust: bool) -> BadTe
     return BadTeacher(f"{name} cannot be read as {what}: {first_line(fault)}; a folder of transformers is needed.")
 
 
-def check_pieces(name: str, tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel) -> None:
+def check_pieces(name: str, tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel | PooledClassifier) -> None:
     """Make sure that the model knows every id of the tokenizer, and the one that pads.
 
     Raises:
@@ -170,7 +244,7 @@ def check_pieces(name: str, tokenizer: PreTrainedTokenizerFast, model: PreTraine
     model.config.pad_token_id = tokenizer.pad_token_id
 
 
-def longest_of(tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel) -> int:
+def longest_of(tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel | PooledClassifier) -> int:
     """Return the most pieces of a row that tokenizer and model take; 512 where neither says."""
     from torch import nn
 

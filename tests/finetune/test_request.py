@@ -23,6 +23,7 @@ ASKED = FineTuning(encoder="minilm", data="sst2.tsv", label="label")
         ({"weight_decay": -0.1}, r"--weight-decay is -0\.1; 0 or more"),
         ({"warmup": 1.0}, r"--warmup is 1; a share of the steps below 1"),
         ({"keep": "first"}, r"no weights to keep 'first'\. .*Known: best, last"),
+        ({"pooling": "max"}, r"no pooling 'max'\. .*Known: auto, head, mean"),
         ({"device": "tpu"}, r"no device 'tpu'\. .*Known: auto, cpu, cuda"),
         ({"encoder": ""}, r"ENCODER is empty"),
         ({"data": ""}, r"--data is empty"),

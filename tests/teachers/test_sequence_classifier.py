@@ -135,7 +135,9 @@ def test_weights_that_are_missing_inside_are_named(tmp_path, task):
     kept = {name: value for name, value in weights.items() if "layer.1.output.dense" not in name}
     save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
 
-    with pytest.raises(BadTeacher, match=r"lacks weights of its bert: bert\.encoder.*bias and 1 more; a whole model"):
+    with pytest.raises(
+        BadTeacher, match=r"lacks weights of its bert, .*: bert\.encoder.*bias and 1 more; a whole model"
+    ):
         opened(tmp_path, task)
 
 

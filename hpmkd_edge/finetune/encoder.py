@@ -81,6 +81,7 @@ def open_encoder(folder: Path, name: str, classes: Sequence[str], seed: int, poo
     layout = read_layout(folder)
     by_mean = pooling == "mean" or (pooling == "auto" and layout is not None and layout.pooling == "mean")
     torch.manual_seed(seed)
+    model: PreTrainedModel | PooledClassifier
     if by_mean:
         model, new = _open_pooled(folder, name, len(classes), None if layout is None else layout.head)
     else:

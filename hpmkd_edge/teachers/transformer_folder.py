@@ -73,10 +73,11 @@ def read_classifier(folder: Path, name: str, *, trust: bool) -> SequenceClassifi
         _read_whole(folder, name, trust=trust) if head is None else _read_pooled(folder, name, trust=trust, head=head)
     )
     check_pieces(name, tokenizer, model)
+    config: Any = model.config
     return SequenceClassifier(
         model=model.eval(),
         tokenizer=tokenizer,
-        labels=tuple(str(model.config.id2label[place]) for place in range(model.config.num_labels)),
+        labels=tuple(str(config.id2label[place]) for place in range(config.num_labels)),
         longest=longest_of(tokenizer, model),
     )
 
@@ -105,7 +106,8 @@ def _read_pooled(folder: Path, name: str, *, trust: bool, head: Path) -> PooledC
     from hpmkd_edge.teachers.pooled import PooledClassifier
 
     encoder = load_encoder(folder, name, WHAT, trust=trust, **TRACEABLE)
-    model = PooledClassifier(encoder, encoder.config.num_labels)
+    config: Any = encoder.config
+    model = PooledClassifier(encoder, config.num_labels)
     model.read_head(head, name)
     return model
 

@@ -79,7 +79,8 @@ def unlabeled_for(request: Request, task: Task) -> tuple[Texts | None, tuple[str
     import pyarrow
     from pyarrow import compute
 
-    found = read_unlabeled(Path(request.unlabeled).expanduser(), request.text)
+    assert task.text is not None  # a text is a column of a table
+    found = read_unlabeled(Path(request.unlabeled).expanduser(), task.text)
     parts = [rows.inputs.sentences for rows in (task.validation, task.test) if isinstance(rows.inputs, Texts)]
     is_measured = compute.is_in(found.sentences, value_set=pyarrow.concat_arrays(parts))
     left_out = is_measured.true_count

@@ -73,6 +73,7 @@ def text_task(train=240, validation=80, test=80, seed=0):
         test=parts[2],
         split_rule="The split is given by a test.",
         digest=f"{seed:064x}",
+        text="text",
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 from sample_classifiers import write_classifier
 from sample_encoders import write_encoder
 from sample_lessons import SETTINGS
-from sample_texts import text_task
+from sample_texts import text_task, write_tsv
 
 from hpmkd_edge.errors import BadConfiguration, BadData
 from hpmkd_edge.request import Request
@@ -113,6 +113,18 @@ def test_more_sentences_are_read_from_the_file_that_is_named(task, tmp_path):
 
     assert unlabeled_for(Request(), task) == (None, ())
     assert (texts.strings(), notes) == (["a fine film", "a dull one"], ())
+
+
+def test_more_sentences_are_in_the_column_that_those_of_the_data_are_in(tmp_path):
+    """Though no flag names it there."""
+    task = open_task(str(write_tsv(tmp_path / "praise.tsv", 60)), label="label")
+    path = tmp_path / "more.csv"
+    path.write_text("id,text\n7,a fine film\n", encoding="utf-8")
+
+    texts, _ = unlabeled_for(Request(unlabeled=str(path)), task)
+
+    assert task.text == "text"
+    assert texts.strings() == ["a fine film"]
 
 
 def test_sentences_that_students_are_measured_on_are_left_out(task, tmp_path):

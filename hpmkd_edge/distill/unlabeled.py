@@ -14,15 +14,15 @@ from hpmkd_edge.tasks.texts import MOST_BYTES, texts_of
 REFUSED: Final = (".json", ".jsonl", ".ndjson")
 
 
-def read_unlabeled(path: Path, column: str | None) -> Texts:
+def read_unlabeled(path: Path, column: str) -> Texts:
     """Read the sentences of *path*; those of nothing but white space are left out.
 
     Args:
         path: a .csv, .tsv (or .gz of them) or .parquet file, or a text file (or .gz) with a sentence a line.
-        column: of a table of several, the one with the sentences.
+        column: of a table of several, the one with the sentences: that of the task.
 
     Raises:
-        BadConfiguration: a table has no such *column*, or several and none is named.
+        BadConfiguration: a table of several has no such *column*.
         BadData: the file cannot be read, holds no sentence, or is no UTF-8.
     """
     from pyarrow import compute
@@ -60,21 +60,18 @@ def _of_lines(path: Path) -> Texts:
     return Texts(sentences=compute.split_pattern_regex(pyarrow.array([text]), "\r?\n").flatten())
 
 
-def _of_table(path: Path, column: str | None) -> Texts:
+def _of_table(path: Path, column: str) -> Texts:
     with named_errors(path):
         if ending_of(path) == ".parquet":
             table: TableFile = open_parquet(path)
         else:
-            named = () if column is None else (column,)
-            table = read_delimited(path, exact=(), as_text=named)
-            if len(table.names) == 1 and table.names != named:  # its numbers too are sentences
+            table = read_delimited(path, exact=(), as_text=(column,))
+            if len(table.names) == 1 and table.names[0] != column:  # its numbers too are sentences
                 table = read_delimited(path, exact=(), as_text=table.names)
         name = table.names[0] if len(table.names) == 1 else column
-        if name is None:
-            raise BadConfiguration(
-                f"--unlabeled {path} has the columns {', '.join(table.names)}; --text is needed to say which one holds"
-                " sentences, in it and in --data."
-            )
         if table.names.count(name) != 1:
-            raise BadConfiguration(f"--unlabeled {path} has no column {name!r}. {nearest(name, table.names)}")
+            raise BadConfiguration(
+                f"--unlabeled {path} has no column {name!r}, as the sentences of --data have."
+                f" {nearest(name, table.names)}"
+            )
         return texts_of(name, table.take(name))

@@ -19,6 +19,7 @@ class Reading:
         split: the split that the source brings, or None.
         identifiers: what names the rows, or None.
         notes: sentences for the report: how the source was understood.
+        text: the column that holds the sentences, of texts.
     """
 
     inputs: Inputs
@@ -26,6 +27,7 @@ class Reading:
     split: Split | None
     identifiers: Identifiers | None = None
     notes: tuple[str, ...] = ()
+    text: str | None = None
 
 
 def cause_of(error: BaseException) -> str:

@@ -70,7 +70,7 @@ def open_task(
         name, reading = _read(data, label, split, meanings, goal, text)
     except OSError as error:
         raise BadData(f"{data} cannot be read: {cause_of(error)}.") from error
-    labels, identifiers, notes = reading.labels, reading.identifiers, reading.notes
+    labels, identifiers, notes, column = reading.labels, reading.identifiers, reading.notes, reading.text
     parted = complete_split(reading.split, labels.codes, labels.classes, split_seed)
     places = [np.flatnonzero(parted.parts == part).astype(np.int64, copy=False) for part in (TRAIN, VALIDATION, TEST)]
     inputs = reading.inputs
@@ -100,6 +100,7 @@ def open_task(
         digest=_digest(labels.classes, (train, validation, test)),
         identifiers=identifiers,
         notes=notes if labels.note is None else (labels.note, *notes),
+        text=column,
     )
     if task.goal == "value":
         check_varied(task)

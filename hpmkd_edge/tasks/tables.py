@@ -159,16 +159,21 @@ def _reading(path: Path, table: TableFile, own: Split | None, asked: Asked) -> R
         split=own,
         identifiers=None if identifier is None else identifiers_of(identifier, table.take(identifier)),
         notes=notes,
+        text=(asked.text or _learnable(table, asked)[0]) if isinstance(inputs, Texts) else None,
     )
+
+
+def _learnable(table: TableFile, asked: Asked) -> list[str]:
+    """Return the columns that have no role and are not left out."""
+    roles, meanings = (asked.label, asked.split, asked.text), asked.schema.meanings
+    return [name for name in table.names if name not in roles and meanings.get(name) not in ("id", "drop")]
 
 
 def _inputs(path: Path, table: TableFile, asked: Asked) -> tuple[Table | Texts, tuple[str, ...]]:
     """Return what is learned from, and sentences on how the columns were understood."""
     from tqdm import tqdm
 
-    meanings = asked.schema.meanings
-    roles = (asked.label, asked.split, asked.text)
-    others = [name for name in table.names if name not in roles and meanings.get(name) not in ("id", "drop")]
+    meanings, others = asked.schema.meanings, _learnable(table, asked)
     if asked.text is not None:
         _refuse_values(asked.text, asked.goal)
         return texts_of(asked.text, table.take(asked.text)), _ignored(asked.text, others)

@@ -197,6 +197,7 @@ class Task:
         digest: sha256 over inputs, labels, class names and split, in hex.
         identifiers: the column that a schema calls so, or None.
         notes: sentences for the report: what in the data is of no use.
+        text: the column that holds the sentences, or None where a row is no text.
     """
 
     name: str
@@ -209,6 +210,7 @@ class Task:
     digest: str
     identifiers: Identifiers | None = None
     notes: tuple[str, ...] = ()
+    text: str | None = None
 
     @property
     def kind(self) -> Kind:

@@ -17,7 +17,7 @@ def test_a_line_is_a_sentence_and_blank_ones_are_left_out(tmp_path):
     path = tmp_path / "more.txt"
     path.write_bytes(b"\xef\xbb\xbf" + "\n".join([LINES[0], "", *LINES[1:], "  \t", ""]).encode())
 
-    assert read_unlabeled(path, None).strings() == LINES
+    assert read_unlabeled(path, "text").strings() == LINES
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "csv.gz", "parquet"])
@@ -33,10 +33,8 @@ def test_a_table_s_column_is_read_as_in_the_data(tmp_path, ending):
             file.write_bytes(gzip.compress(text.encode()) if ending.endswith("gz") else text.encode())
 
     assert read_unlabeled(path, "text").strings() == ["a b", "c"]
-    assert read_unlabeled(other, None).strings() == ["a b", "c"]
-    with pytest.raises(BadConfiguration, match=r"has the columns text, id; --text is needed"):
-        read_unlabeled(path, None)
-    with pytest.raises(BadConfiguration, match=r"has no column 'txt'. Did you mean 'text'\?"):
+    assert read_unlabeled(other, "sentence").strings() == ["a b", "c"]
+    with pytest.raises(BadConfiguration, match=r"no column 'txt', as the sentences .* Did you mean 'text'\?"):
         read_unlabeled(path, "txt")
 
 
@@ -53,7 +51,7 @@ def test_a_file_without_readable_sentences_is_refused(tmp_path, content, message
     path.write_bytes(content)
 
     with pytest.raises(BadData, match=message):
-        read_unlabeled(path, None)
+        read_unlabeled(path, "text")
 
 
 def test_a_path_that_is_no_file_is_refused(tmp_path):
@@ -80,7 +78,7 @@ def test_json_is_refused(tmp_path, name):
     path.write_text('{"text": "good"}')
 
     with pytest.raises(BadData, match="is JSON; a table, or a text file with a sentence a line, is needed"):
-        read_unlabeled(path, None)
+        read_unlabeled(path, "text")
 
 
 def test_the_only_column_of_a_table_is_taken_whatever_it_is_called(tmp_path):
@@ -88,7 +86,7 @@ def test_the_only_column_of_a_table_is_taken_whatever_it_is_called(tmp_path):
     path = tmp_path / "more.csv"
     path.write_text("title\n1984\n007\n")
 
-    assert read_unlabeled(path, "text").strings() == read_unlabeled(path, None).strings() == ["1984", "007"]
+    assert read_unlabeled(path, "text").strings() == read_unlabeled(path, "text").strings() == ["1984", "007"]
 
 
 def test_more_text_than_arrow_counts_is_refused(tmp_path, monkeypatch):
@@ -98,4 +96,4 @@ def test_more_text_than_arrow_counts_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("hpmkd_edge.distill.unlabeled.MOST_BYTES", 100)
 
     with pytest.raises(BadData, match=r"holds more than the 0\.0 GB of text that are read"):
-        read_unlabeled(path, None)
+        read_unlabeled(path, "text")

@@ -105,7 +105,7 @@ FLAGS: Final = (
     Flag(
         field="unlabeled",
         spelling="--unlabelled",
-        help="More sentences, a line each or a table's --text, for the teacher to label.",
+        help="More sentences for the teacher to label: a line each, or in a table's column named as the data's.",
         metavar="FILE",
     ),
     Flag(

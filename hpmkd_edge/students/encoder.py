@@ -3,7 +3,8 @@
 Pieces are embedded in few dimensions and projected to the width, as in ALBERT (Lan et al. 2020, arXiv 1909.11942).
 """
 
-# Shape suffixes: N = rows, T = pieces of the longest row, H = width, K = classes, 1 = spread.
+# Shape suffixes: N = rows, T = pieces of the longest row, H = width, A = heads of attention, V = values of each, K =
+# classes, 1 = spread.
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from hpmkd_edge.students.embedding import directions, embed, start_embedding
@@ -45,6 +46,18 @@ OF_BERT: Final = {
 INNER_BIAS: Final = "encoder.layer.0.intermediate.dense.bias"
 
 
+@fx.wrap
+def attend(query_NATV: Tensor, key_NATV: Tensor, value_NATV: Tensor, bias_N11T: Tensor) -> Tensor:
+    """Return what each piece takes from the others, [N, A, T, V]: `softmax(q·kᵀ / √V + bias)·v` of each of A heads.
+
+    As PyTorch's fused attention, whose gradient in bfloat16 takes ten times as long on CPUs at 16 pieces. One node of
+    a graph, as that is: what int8 rounds is around it.
+    """
+    scores_NATT = query_NATV @ key_NATV.transpose(2, 3) * query_NATV.shape[3] ** -0.5
+    mixed_NATV: Tensor = (scores_NATT.float() + bias_N11T).softmax(3).to(value_NATV.dtype) @ value_NATV
+    return mixed_NATV
+
+
 class Layer(nn.Module):
     """Attention, then two linear layers with a GELU between them; a shortcut and a norm after each."""
 
@@ -61,9 +74,7 @@ class Layer(nn.Module):
         query, key, value = (
             part(x_NTH).unflatten(2, (self.heads, -1)).transpose(1, 2) for part in (self.query, self.key, self.value)
         )
-        # As PyTorch's fused attention, whose gradient in bfloat16 takes ten times as long on CPUs at 16 pieces.
-        scores = query @ key.transpose(2, 3) * query.shape[3] ** -0.5
-        mixed = (scores.float() + bias_N11T).softmax(3).to(value.dtype) @ value
+        mixed = attend(query, key, value, bias_N11T)
         x_NTH = self.mixed_norm(x_NTH + self.dropout(self.mixed(mixed.transpose(1, 2).flatten(2))))
         leaving: Tensor = self.outer_norm(x_NTH + self.dropout(self.outer(functional.gelu(self.inner(x_NTH)))))
         return leaving

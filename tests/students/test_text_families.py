@@ -15,6 +15,7 @@ from hpmkd_edge.distill.taps import tap_of
 from hpmkd_edge.errors import BadStudent
 from hpmkd_edge.students.choose import FAMILIES, open_family
 from hpmkd_edge.students.effort import effort_of
+from hpmkd_edge.students.encoder import attend
 from hpmkd_edge.students.family import Shape, Size, count_parameters
 from hpmkd_edge.students.inherit import begin, inherited
 from hpmkd_edge.students.inlet import fit_inlet, shape_of
@@ -31,6 +32,22 @@ IDS = torch.randint(1, 300, (4, 12), generator=torch.Generator().manual_seed(0))
 def built(name, width=32, depth=2, shape=SHAPE, seed=0):
     """Return a student with all weights uneven, the linear bag's too, which begins at zero."""
     return stand_in(FAMILIES[name], Size(family=name, width=width, depth=depth, parameters=0), shape, seed).eval()
+
+
+@pytest.mark.parametrize(("kind", "atol"), [(torch.float32, 1e-6), (torch.bfloat16, 0.03)])
+def test_attention_is_that_of_torch(kind, atol):
+    """Values and gradients, where some pieces are none."""
+    draws = torch.Generator().manual_seed(1)
+    parts = [torch.randn(2, 3, 7, 4, generator=draws).to(kind).requires_grad_() for _ in range(3)]
+    bias = torch.where(torch.arange(7) < 5, 0.0, -1e4).expand(2, 1, 1, 7)
+    answers = [
+        attend(*parts, bias),
+        torch.nn.functional.scaled_dot_product_attention(*parts, attn_mask=bias.to(kind)),
+    ]
+    own, torchs = (torch.autograd.grad(answer.float().square().sum(), parts) for answer in answers)
+
+    for one, other in zip((answers[0], *own), (answers[1], *torchs), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=atol if one is answers[0] else 10 * atol)
 
 
 @pytest.mark.parametrize("name", NAMES)
